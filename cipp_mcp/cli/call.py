@@ -1,0 +1,104 @@
+"""``cipp-mcp call``: one endpoint from a terminal or a script."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import anyio
+
+from cipp_mcp.caller import Caller
+from cipp_mcp.client import CippClient
+from cipp_mcp.dispatcher import Call, Dispatcher, Reply
+from cipp_mcp.errors import Refused
+from cipp_mcp.registry import Registry
+from cipp_mcp.settings import Settings
+from cipp_mcp.tls import ssl_context
+
+
+def run_call(
+    name: str, pairs: Sequence[str], *, fields: str | None, limit: int | None, as_json: bool, demo: bool
+) -> int:
+    """Calls endpoint `name` and prints the reply: a table on a terminal, JSON otherwise. 0 when it worked."""
+    call = Call(name, _arguments(pairs), fields=tuple(fields.split(",")) if fields else None, limit=limit)
+    with ExitStack() as stack:
+        if demo:
+            from cipp_mcp.cli.demo import demo_settings
+
+            settings = stack.enter_context(demo_settings())
+        else:
+            settings = Settings.from_environment(os.environ)
+        reply = anyio.run(_run, settings, call)
+    if as_json or not sys.stdout.isatty():
+        print(json.dumps(reply.body, ensure_ascii=False, indent=1))
+    else:
+        print_reply(reply.body)
+    return 1 if reply.is_error else 0
+
+
+async def _run(settings: Settings, call: Call) -> Reply:
+    async with CippClient(settings, ssl_context) as client, anyio.create_task_group() as group:
+        caller = Caller("terminal", group)
+        try:
+            reply = await Dispatcher(settings, Registry.load(), client).run(call, caller, _report)
+        finally:
+            caller.close()
+    return reply
+
+
+async def _report(_done: float, _total: float | None, message: str) -> None:
+    if sys.stderr.isatty():
+        print(f"… {message}", file=sys.stderr)
+
+
+def _arguments(pairs: Sequence[str]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise Refused(f"{pair!r} is not of the form key=value.")
+        arguments[name] = _value(text)
+    return arguments
+
+
+def _value(text: str) -> Any:
+    if text[:1] in ("{", "["):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise Refused(f"{text!r} is not valid JSON: {error}.") from None
+    return text
+
+
+def print_reply(body: dict[str, Any]) -> None:
+    """Prints a reply for people: messages, then rows as a table, then what was left out."""
+    for message in body.get("messages", ()):
+        print(message)
+    if "rows" in body:
+        print_table(body["columns"], body["rows"])
+        print(f"{body['count']} of {body['total']} rows")
+    elif "data" in body:
+        print(json.dumps(body["data"], ensure_ascii=False, indent=2))
+    if body.get("hint"):
+        print(body["hint"])
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Prints rows under their columns, as wide as the terminal is."""
+    width = os.get_terminal_size().columns if sys.stdout.isatty() else 160
+    texts = [[_shown(value) for value in row] for row in rows]
+    widths = [max([len(name), *(len(row[at]) for row in texts)]) for at, name in enumerate(columns)]
+    most = max(8, width // max(1, len(columns)) - 2)
+    widths = [min(size, most) for size in widths]
+    for row in [list(columns), ["-" * size for size in widths], *texts]:
+        print("  ".join(text[:size].ljust(size) for text, size in zip(row, widths, strict=True)).rstrip())
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,47 @@
+"""The API clients that the embedded CIPP knows, all with values that nobody can take for real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PARTNER_TENANT_ID = "dec0de00-0000-4000-8000-000000000001"
+CLIENT_ID = "dec0de00-0000-4000-8000-0000000000c1"
+READONLY_CLIENT_ID = "dec0de00-0000-4000-8000-0000000000c2"
+NO_URI_CLIENT_ID = "dec0de00-0000-4000-8000-0000000000c3"
+LIMITED_CLIENT_ID = "dec0de00-0000-4000-8000-0000000000c4"
+ELSEWHERE_CLIENT_ID = "dec0de00-0000-4000-8000-0000000000c5"
+V2_CLIENT_ID = "dec0de00-0000-4000-8000-0000000000c6"
+CLIENT_SECRET = "demo~not~a~real~secret"
+EXPIRED_SECRET = "demo~secret~that~has~expired"
+
+
+@dataclass(frozen=True)
+class ApiClient:
+    """A row of CIPP's table of API clients, with what Entra knows of the same application."""
+
+    client_id: str
+    name: str
+    role: str
+    custom: bool = True
+    uri_exposed: bool = True
+    ip_allowed: bool = True
+    own_tenants: int | None = None
+    """How many tenants, counted from the first, the role is limited to."""
+    audience_is_uri: bool = True
+
+    @property
+    def audience(self) -> str:
+        return f"api://{self.client_id}" if self.audience_is_uri else self.client_id
+
+
+CLIENTS = {
+    client.client_id: client
+    for client in (
+        ApiClient(CLIENT_ID, "cipp-mcp demo", "cipp-api"),
+        ApiClient(READONLY_CLIENT_ID, "Dashboards", "readonly", custom=False),
+        ApiClient(NO_URI_CLIENT_ID, "Half configured", "cipp-api", uri_exposed=False),
+        ApiClient(LIMITED_CLIENT_ID, "One customer only", "customer-one", own_tenants=1),
+        ApiClient(ELSEWHERE_CLIENT_ID, "Head office only", "cipp-api", ip_allowed=False),
+        ApiClient(V2_CLIENT_ID, "Tokens of version 2", "cipp-api", audience_is_uri=False),
+    )
+}

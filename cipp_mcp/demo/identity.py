@@ -1,0 +1,165 @@
+"""The Entra token endpoint: client credentials in, signed tokens or Entra's own error form out."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from cipp_mcp.demo.clients import CLIENT_SECRET, CLIENTS, EXPIRED_SECRET, PARTNER_TENANT_ID, ApiClient
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+Reply = tuple[int, dict[str, Any]]
+_KEY_ID = "demo-key-1"
+_DEFAULT_SCOPE = "/.default"
+
+
+class Identity:
+    """Issues tokens and knows which of them still count."""
+
+    def __init__(self, lifetime: int) -> None:
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        self._key: RSAPrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._live: set[str] = set()
+        self.lifetime = lifetime
+
+    def revoke(self) -> None:
+        """Every token issued so far stops counting."""
+        self._live.clear()
+
+    def token(self, tenant: str, form: dict[str, str]) -> Reply:
+        """The answer of ``/{tenant}/oauth2/v2.0/token``."""
+        if tenant.lower() != PARTNER_TENANT_ID:
+            text = f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID."
+            return _error(400, "invalid_request", 90002, text)
+        if form.get("grant_type") != "client_credentials":
+            return _error(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
+        client = CLIENTS.get(form.get("client_id", "").lower())
+        if client is None:
+            text = f"Application with identifier '{form.get('client_id')}' was not found in the directory."
+            return _error(400, "unauthorized_client", 700016, text)
+        refused = self._proof(client, form)
+        if refused:
+            return refused
+        scope = form.get("scope", "").split()
+        wanted = next((name for name in scope if name.endswith(_DEFAULT_SCOPE)), "")
+        resource = wanted.removesuffix(_DEFAULT_SCOPE).rstrip("/")
+        if not wanted or resource.lower() != f"api://{client.client_id}" or not client.uri_exposed:
+            name = resource or " ".join(scope)
+            text = f"The resource principal named {name} was not found in the tenant named Demo Partner."
+            return _error(400, "invalid_resource", 500011, text)
+        return 200, {
+            "token_type": "Bearer",
+            "expires_in": self.lifetime,
+            "ext_expires_in": self.lifetime,
+            "access_token": self.issue(client),
+        }
+
+    def _proof(self, client: ApiClient, form: dict[str, str]) -> Reply | None:
+        if form.get("client_assertion"):
+            # Certificates and federated credentials are registered nowhere here, so their shape is all there is.
+            kind = form.get("client_assertion_type", "")
+            if kind.endswith("jwt-bearer") and form["client_assertion"].count(".") == 2:
+                return None
+            return _error(
+                401, "invalid_client", 700027, "The certificate with identifier used to sign is not registered."
+            )
+        secret = form.get("client_secret")
+        if secret is None:
+            return _error(
+                401, "invalid_client", 7000218, "The request body must contain client_assertion or client_secret."
+            )
+        if secret == EXPIRED_SECRET:
+            text = f"The provided client secret keys for app '{client.client_id}' are expired."
+            return _error(401, "invalid_client", 7000222, text)
+        if secret != CLIENT_SECRET:
+            text = f"Invalid client secret provided for app '{client.client_id}'. Send the secret value, not its ID."
+            return _error(401, "invalid_client", 7000215, text)
+        return None
+
+    def issue(self, client: ApiClient, audience: str | None = None, lifetime: int | None = None) -> str:
+        """A signed token of `client`; tests may ask for a wrong audience or one that has expired."""
+        import jwt
+
+        now, number = int(time.time()), str(uuid.uuid4())
+        self._live.add(number)
+        claims = {
+            "aud": audience or client.audience,
+            "iss": f"https://sts.windows.net/{PARTNER_TENANT_ID}/",
+            "iat": now,
+            "nbf": now - 60,
+            "exp": now + (self.lifetime if lifetime is None else lifetime),
+            "appid": client.client_id,
+            "appidacr": "1",
+            "idtyp": "app",
+            "oid": str(uuid.uuid5(uuid.NAMESPACE_URL, client.client_id)),
+            "tid": PARTNER_TENANT_ID,
+            "uti": number,
+            "ver": "1.0",
+        }
+        return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": _KEY_ID, "x5t": _KEY_ID})
+
+    def client_of(self, authorization: str) -> ApiClient | None:
+        """The client whose valid token the header carries; None is a 401 as App Service authentication gives it."""
+        import jwt
+
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        audiences = [f"api://{client}" for client in CLIENTS]
+        try:
+            claims = jwt.decode(token.strip(), self._key.public_key(), algorithms=["RS256"], audience=audiences)
+        except jwt.PyJWTError:
+            return None
+        client = CLIENTS.get(str(claims.get("appid")))
+        if client is None or claims.get("uti") not in self._live or claims["aud"] != f"api://{client.client_id}":
+            return None
+        return client
+
+    def keys(self) -> dict[str, Any]:
+        """The key set document."""
+        from jwt.algorithms import RSAAlgorithm
+
+        key = json.loads(RSAAlgorithm.to_jwk(self._key.public_key()))
+        return {"keys": [{**key, "use": "sig", "kid": _KEY_ID, "x5t": _KEY_ID}]}
+
+    @staticmethod
+    def discovery(base: str, tenant: str) -> Reply:
+        """The OpenID Connect discovery document of a tenant."""
+        if tenant.lower() != PARTNER_TENANT_ID:
+            return _error(400, "invalid_tenant", 90002, f"Tenant '{tenant}' not found.")
+        root = f"{base}/{tenant}"
+        return 200, {
+            "issuer": f"{root}/v2.0",
+            "token_endpoint": f"{root}/oauth2/v2.0/token",
+            "authorization_endpoint": f"{root}/oauth2/v2.0/authorize",
+            "device_authorization_endpoint": f"{root}/oauth2/v2.0/devicecode",
+            "jwks_uri": f"{root}/discovery/v2.0/keys",
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+            "response_types_supported": ["code", "id_token"],
+            "scopes_supported": ["openid", "profile", "offline_access"],
+            "subject_types_supported": ["pairwise"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "tenant_region_scope": "EU",
+            "cloud_instance_name": "microsoftonline.com",
+        }
+
+
+def _error(status: int, error: str, code: int, text: str) -> Reply:
+    trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    description = f"AADSTS{code}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {stamp}"
+    return status, {
+        "error": error,
+        "error_description": description,
+        "error_codes": [code],
+        "timestamp": stamp,
+        "trace_id": trace,
+        "correlation_id": correlation,
+        "error_uri": f"https://login.microsoftonline.com/error?code={code}",
+    }

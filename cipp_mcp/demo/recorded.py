@@ -1,0 +1,96 @@
+"""What a test can look up afterwards: the requests the server got, and the answers it was told to give."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One request as it arrived and the status it was answered with."""
+
+    method: str
+    path: str
+    endpoint: str
+    query: dict[str, str]
+    body: Any
+    status: int
+
+
+class Recording(Sequence[Recorded]):
+    """A list that one thread appends to while others read it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items: list[Recorded] = []
+
+    def append(self, item: Recorded) -> None:
+        with self._lock:
+            self._items.append(item)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._items.clear()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Recorded: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Recorded]: ...
+    def __getitem__(self, index: int | slice) -> Recorded | list[Recorded]:
+        with self._lock:
+            return self._items[index]
+
+    def __iter__(self) -> Iterator[Recorded]:
+        with self._lock:
+            return iter(list(self._items))
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+@dataclass
+class Override:
+    """An answer given instead of the real one, a number of times or for good."""
+
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str | None = None
+    times: int | None = None
+    delay: float = 0.0
+
+
+class Overrides:
+    """The answers that tests have laid down, per endpoint, in the order they were given."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: defaultdict[str, deque[Override]] = defaultdict(deque)
+
+    def add(self, endpoint: str, override: Override) -> None:
+        with self._lock:
+            self._waiting[endpoint].append(override)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._waiting.clear()
+
+    def take(self, endpoint: str) -> Override | None:
+        with self._lock:
+            waiting = self._waiting.get(endpoint)
+            if not waiting:
+                return None
+            first = waiting[0]
+            if first.times is not None:
+                first.times -= 1
+                if first.times <= 0:
+                    waiting.popleft()
+            return first

@@ -1,0 +1,239 @@
+"""Keeps full answers as tables of an in-memory SQLite database, one database per caller.
+
+Every row is stored as the JSON text it came as; a view turns it into columns by ``json_extract``, so that
+booleans are 0/1, what is missing is NULL and objects and arrays are JSON text.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cipp_mcp.clean import clean
+from cipp_mcp.errors import Refused
+from cipp_mcp.results.budget import compact, tokens
+from cipp_mcp.results.query import QueryLimits, run_select
+
+_LIFETIME = 3600.0
+_MAX_BYTES = 512 * 1024 * 1024
+_SAMPLED_ROWS = 200
+_MAX_COLUMNS = 900
+
+
+@dataclass
+class Result:
+    """A stored answer: its handle, where it came from and what its columns are."""
+
+    handle: str
+    source: str
+    count: int = 0
+    size: int = 0
+    columns: dict[str, str] = field(default_factory=dict)
+    made_at: float = field(default_factory=time.monotonic)
+
+    def schema(self, budget: int) -> str:
+        """Columns with their types, as many as `budget` tokens hold."""
+        words: list[str] = []
+        used = 8
+        for position, (name, kind) in enumerate(self.columns.items()):
+            word = f"{name} {kind}"
+            used += tokens(word + ", ")
+            if used > budget:
+                return ", ".join(words) + f", … (+{len(self.columns) - position})"
+            words.append(word)
+        return ", ".join(words)
+
+
+class ResultStore:
+    """The results of one caller. Methods block for the length of their SQL; call large ones in a thread."""
+
+    def __init__(self, *, lifetime: float = _LIFETIME, max_bytes: int = _MAX_BYTES) -> None:
+        self._lifetime = lifetime
+        self._max_bytes = max_bytes
+        self._results: OrderedDict[str, Result] = OrderedDict()
+        self._lost: deque[tuple[str, str]] = deque(maxlen=500)
+        self._number = 0
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        # All SQLite memory of this process is results and queries over them.
+        self._db.execute(f"PRAGMA hard_heap_limit={max_bytes + 512 * 1024 * 1024}")
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def add(self, source: str, rows: Iterable[tuple[Any, str]]) -> Result:
+        """Stores `rows` (each with its JSON text) under a new handle.
+
+        Raises ValueError when the rows turn out to be broken JSON; nothing is kept then.
+        """
+        with self._lock:
+            self._number += 1
+            result = Result(f"r{self._number}", source)
+            table = f"_{result.handle}"
+            self._db.execute(f'CREATE TABLE "{table}" (n INTEGER PRIMARY KEY, _row TEXT NOT NULL)')
+            columns = _Columns()
+            try:
+                self._db.execute("BEGIN")
+                self._db.executemany(f'INSERT INTO "{table}" (_row) VALUES (?)', self._texts(rows, columns, result))
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._db.execute(f'DROP TABLE "{table}"')
+                raise
+            result.columns = columns.kinds
+            self._db.execute(columns.view(result.handle, table))
+            self._results[result.handle] = result
+            self._evict()
+            return result
+
+    def rows(self, handle: str, start: int, count: int) -> list[Any]:
+        """Rows `start` to `start + count` of a result, decoded and cleaned."""
+        with self._lock:
+            self.get(handle)
+            found = self._db.execute(
+                f'SELECT _row FROM "_{handle}" WHERE n > ? ORDER BY n LIMIT ?', (start, count)
+            ).fetchall()
+        return [clean(json.loads(text, parse_constant=lambda _: None)) for (text,) in found]
+
+    def get(self, handle: str) -> Result:
+        """The result of `handle`.
+
+        Raises Refused for one that is unknown or gone; the message says which read to repeat.
+        """
+        with self._lock:
+            self._expire()
+            result = self._results.get(handle)
+            if result is not None:
+                return result
+            source = next((source for lost, source in self._lost if lost == handle), None)
+        if source is not None:
+            raise Refused(f"Result {handle} is no longer kept.", hint=f"Repeat the read it came from: {source}")
+        have = ", ".join(self._results) or "none yet"
+        raise Refused(
+            f"There is no result {handle!r}. Kept results: {have}.", hint="Read something first, then query it."
+        )
+
+    def query(self, sql: str, limits: QueryLimits | None = None) -> Result:
+        """Runs one SELECT over the kept results and stores what it returns as a result of its own.
+
+        Raises Refused for anything but one SELECT, for unknown tables or columns (the message names the valid
+        ones) and when a bound is reached.
+        """
+        with self._lock:
+            self._expire()
+            tables = {result.handle: list(result.columns) for result in self._results.values()}
+            names, rows = run_select(self._db, sql, tables, self._lost, limits or QueryLimits())
+            dicts = (dict(zip(names, row, strict=True)) for row in rows)
+            return self.add(f"cipp_query: {sql[:200]}", ((row, compact(row)) for row in dicts))
+
+    def handles(self) -> list[Result]:
+        with self._lock:
+            self._expire()
+            return list(self._results.values())
+
+    def _texts(self, rows: Iterable[tuple[Any, str]], columns: _Columns, result: Result) -> Iterable[tuple[str]]:
+        for row, text in rows:
+            if not isinstance(row, dict):
+                row = {"value": row}
+                text = compact(row)
+            elif "\\ud" in text or "\\uD" in text or "\\u0000" in text or not _encodable(text):
+                # SQLite's JSON functions stop at a zero and cannot decode half a surrogate pair.
+                text = compact(clean(row))
+            columns.see(row)
+            result.count += 1
+            result.size += len(text)
+            yield (text,)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for result in list(self._results.values()):
+            if now - result.made_at > self._lifetime:
+                self._forget(result)
+
+    def _evict(self) -> None:
+        while len(self._results) > 1 and sum(result.size for result in self._results.values()) > self._max_bytes:
+            self._forget(next(iter(self._results.values())))
+
+    def _forget(self, result: Result) -> None:
+        self._db.execute(f'DROP VIEW "{result.handle}"')
+        self._db.execute(f'DROP TABLE "_{result.handle}"')
+        del self._results[result.handle]
+        self._lost.append((result.handle, result.source))
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _Columns:
+    """Gathers the columns that rows have, and one level of scalars inside their objects."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, str] = {}
+        self._known: set[str] = set()
+        self._folded: dict[str, str] = {}
+        self._paths: dict[str, str] = {}
+        self._seen = 0
+
+    def see(self, row: dict[str, Any]) -> None:
+        self._seen += 1
+        sampled = self._seen <= _SAMPLED_ROWS
+        if not sampled and row.keys() <= self._known:
+            return
+        for name, value in row.items():
+            if sampled or name not in self._known:
+                self._note(name, value, f'$."{name}"')
+                self._known.add(name)
+                if isinstance(value, dict):
+                    for inner, deep in value.items():
+                        if not isinstance(deep, dict | list) and '"' not in inner:
+                            self._note(f"{name}.{inner}", deep, f'$."{name}"."{inner}"')
+
+    def _note(self, name: str, value: Any, path: str) -> None:
+        kind = _kind(value)
+        known = self.kinds.get(name)
+        if known is not None:
+            if known == "null" or (kind != known and kind != "null"):
+                self.kinds[name] = kind if known == "null" else "any"
+            return
+        # SQLite folds case: of two names that differ in case only, the first is the column.
+        if len(self.kinds) >= _MAX_COLUMNS or '"' in name or "\x00" in name or name.lower() in self._folded:
+            return
+        self._folded[name.lower()] = name
+        self.kinds[name] = kind
+        self._paths[name] = path
+
+    def view(self, handle: str, table: str) -> str:
+        parts = [f"json_extract(_row, {_literal(path)}) AS {_quoted(name)}" for name, path in self._paths.items()]
+        return f'CREATE VIEW "{handle}" AS SELECT {", ".join(parts or ["NULL AS empty"])} FROM "{table}"'
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "0/1"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else "json"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

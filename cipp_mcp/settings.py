@@ -1,0 +1,273 @@
+"""Every `CIPP_*` setting, declared once: parsing, help text and the README table come from `SETTINGS`."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cipp_mcp.errors import SettingsError
+
+# Kubernetes and Docker links inject these for a service called "cipp" (design: Configuration).
+_INJECTED = re.compile(r"^CIPP_(PORT|SERVICE)(_|$)")
+_GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+_DOMAIN = re.compile(r"^(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One variable: how it is read and what the reader of ``--help`` is told."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    help: str
+    shown_default: str = ""
+    empty_is_error: bool = False
+
+    @property
+    def field(self) -> str:
+        return self.name.removeprefix("CIPP_").lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Validated settings. Connection values may be None: see `missing`."""
+
+    url: str | None = None
+    tenant_id: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    client_secret_file: Path | None = None
+    scope: str | None = None
+    authority: str = "https://login.microsoftonline.com"
+    tools: tuple[str, ...] = ("gateway",)
+    result_tokens: int = 6000
+    wait_seconds: float = 45.0
+    max_concurrency: int = 8
+    timeout: float = 600.0
+
+    def __repr__(self) -> str:
+        shown = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ("client_secret", "state_key"))
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown)})"
+
+    @property
+    def missing(self) -> list[str]:
+        """The connection settings that are needed before CIPP can be called."""
+        absent = [
+            name
+            for name, value in (
+                ("CIPP_URL", self.url),
+                ("CIPP_TENANT_ID", self.tenant_id),
+                ("CIPP_CLIENT_ID", self.client_id),
+            )
+            if not value
+        ]
+        if not self.client_secret and not self.client_secret_file:
+            absent.append("CIPP_CLIENT_SECRET")
+        return absent
+
+    @property
+    def token_scope(self) -> str:
+        return self.scope or f"api://{self.client_id}/.default"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Reads and checks every `CIPP_*` variable.
+
+        Raises SettingsError, naming each offending variable, its value (secrets excepted) and what is allowed.
+        """
+        problems = _unknown(environment)
+        values: dict[str, Any] = {}
+        for setting in SETTINGS:
+            text = environment.get(setting.name, "").strip()
+            if not text:
+                if setting.empty_is_error and setting.name in environment:
+                    problems.append(f"{setting.name} is set but empty; give it a value or unset it")
+                continue
+            try:
+                values[setting.field] = setting.parse(text)
+            except ValueError as error:
+                shown = "(not shown)" if "SECRET" in setting.name or "KEY" in setting.name else repr(text)
+                problems.append(f"{setting.name}={shown}: {error}")
+        if "client_secret" in values and "client_secret_file" in values:
+            problems.append("CIPP_CLIENT_SECRET and CIPP_CLIENT_SECRET_FILE are both set; keep one")
+        if problems:
+            raise SettingsError("Configuration not accepted:\n  " + "\n  ".join(problems))
+        return cls(**values)
+
+
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    known = [setting.name for setting in SETTINGS]
+    problems = []
+    for name in sorted(environment):
+        # Windows upper-cases the names of environment variables; elsewhere cipp_access would be a silent typo.
+        if name.upper().startswith("CIPP_") and name not in known and not _INJECTED.match(name.upper()):
+            near = difflib.get_close_matches(name.upper(), known, 1)
+            problems.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return problems
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError(f"allowed are {', '.join(allowed)}")
+        return text.lower()
+
+    return parse
+
+
+def _boolean(text: str) -> bool:
+    return _one_of("true", "false")(text) == "true"
+
+
+def _number(low: float, high: float, *, whole: bool) -> Callable[[str], Any]:
+    def parse(text: str) -> float | int:
+        try:
+            value: float | int = int(text) if whole else float(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ValueError(f"must be a {'whole ' if whole else ''}number from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _cipp_url(text: str) -> str:
+    parts = _https(text, "like https://cipp.example.com", loopback_http=True)
+    path = parts.path.rstrip("/")
+    if path.lower() not in ("", "/api"):
+        raise ValueError(f"the path {parts.path!r} is not part of a CIPP address; give the site itself or its /api")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _authority(text: str) -> str:
+    parts = _https(text, "like https://login.microsoftonline.com", loopback_http=False)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _https(text: str, like: str, *, loopback_http: bool) -> Any:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"not an address; expected one {like}") from None
+    if not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"not an address; expected one {like}")
+    if parts.scheme == "http" and not (loopback_http and _is_loopback(parts.hostname)):
+        raise ValueError("must be https, since tokens and tenant data travel over it")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"not an address; expected one {like}")
+    return parts
+
+
+def _guid(text: str) -> str:
+    if not _GUID.match(text):
+        raise ValueError("must be a GUID like 00000000-0000-0000-0000-000000000000")
+    return text.lower()
+
+
+def _guid_or_domain(text: str) -> str:
+    if not _GUID.match(text) and not _DOMAIN.match(text):
+        raise ValueError("must be a tenant id (GUID) or a domain such as contoso.onmicrosoft.com")
+    return text
+
+
+def _existing_file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    return path
+
+
+def _any_text(text: str) -> str:
+    return text
+
+
+def _tools(text: str) -> tuple[str, ...]:
+    from cipp_mcp.registry import Registry
+    from cipp_mcp.registry.models import AREAS
+
+    chosen: list[str] = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        if word.lower() in ("gateway", "all", *AREAS):
+            chosen.append(word.lower())
+            continue
+        name = Registry.load().resolve(word)
+        if name is None:
+            near = Registry.load().near(word)
+            raise ValueError(
+                f"{word!r} is neither gateway, all, an area ({', '.join(AREAS)}) nor an endpoint"
+                + (f"; did you mean {', '.join(near)}?" if near else "")
+            )
+        chosen.append(name)
+    if not chosen:
+        raise ValueError("name gateway, all, areas or endpoints")
+    return tuple(dict.fromkeys(chosen))
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("CIPP_URL", _cipp_url, None, "Address of your CIPP, with or without /api"),
+    Setting("CIPP_TENANT_ID", _guid_or_domain, None, "Entra tenant of the API client (your partner tenant)"),
+    Setting("CIPP_CLIENT_ID", _guid, None, "Application (client) id of the CIPP API client"),
+    Setting("CIPP_CLIENT_SECRET", _any_text, None, "Its secret"),
+    Setting(
+        "CIPP_CLIENT_SECRET_FILE", _existing_file, None, "File that holds the secret, instead of CIPP_CLIENT_SECRET"
+    ),
+    Setting("CIPP_SCOPE", _any_text, None, "Scope of the token", "api://<client id>/.default"),
+    Setting("CIPP_AUTHORITY", _authority, Settings.authority, "Token authority, for sovereign clouds"),
+    Setting(
+        "CIPP_TOOLS",
+        _tools,
+        Settings.tools,
+        "gateway, all, or a comma list of areas and endpoint names to list as tools of their own",
+        "gateway",
+    ),
+    Setting(
+        "CIPP_RESULT_TOKENS",
+        _number(500, 100_000, whole=True),
+        Settings.result_tokens,
+        "Most tokens of one answer (3.5 bytes each)",
+    ),
+    Setting(
+        "CIPP_MAX_CONCURRENCY",
+        _number(1, 64, whole=True),
+        Settings.max_concurrency,
+        "Calls to CIPP at once; CIPP has no limit of its own and slows down for everyone",
+    ),
+    Setting(
+        "CIPP_WAIT_SECONDS",
+        _number(1, 600, whole=False),
+        Settings.wait_seconds,
+        "How long an answer is waited for before it becomes pending with a resume handle",
+    ),
+    Setting("CIPP_TIMEOUT", _number(1, 3600, whole=False), Settings.timeout, "Seconds one call may take in all"),
+)
+
+
+def settings_table() -> list[tuple[str, str, str]]:
+    """(name, default, meaning) of every setting, for --help and the README."""
+
+    def shown(setting: Setting) -> str:
+        if setting.shown_default or setting.default is None:
+            return setting.shown_default
+        if isinstance(setting.default, bool):
+            return str(setting.default).lower()
+        return f"{setting.default:g}" if isinstance(setting.default, float) else str(setting.default)
+
+    return [(setting.name, shown(setting), setting.help) for setting in SETTINGS]
