@@ -17,7 +17,7 @@ import anyio
 import httpx
 
 from cipp_mcp.auth import BearerAuth, TokenSource
-from cipp_mcp.errors import CallFailed, Unknown
+from cipp_mcp.errors import CallFailed, NotSent, Unknown
 from cipp_mcp.settings import Settings
 from cipp_mcp.wire import Answer, Request
 
@@ -154,10 +154,6 @@ class CippClient:
             f"{what}. The change may or may not have been made.",
             hint="Read the object back before trying again; do not simply repeat the change.",
         )
-
-
-class NotSent(CallFailed):
-    """No connection came about, so even a change may be tried again."""
 
 
 def _may_repeat(request: Request, failure: CallFailed) -> bool:

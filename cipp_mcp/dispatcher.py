@@ -1,57 +1,47 @@
-"""The way of one call: look it up, check it, send it, read the answer, keep it, shape the reply.
+"""The way of one call: plan it, ask where a person has to say yes, run it, shape the reply.
 
-Knows nothing of MCP: the server hands in names and arguments and gets a reply object back.
+Knows nothing of MCP: the server hands in a call and a host to talk to, and gets a reply object back.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import anyio.to_thread
-
+from cipp_mcp.asking import Asking, Question, masked_arguments, target_values
+from cipp_mcp.audit import Audit, AuditEntry
 from cipp_mcp.caller import Caller
+from cipp_mcp.changing import Changer
+from cipp_mcp.confirm import Confirmations, call_digest
 from cipp_mcp.errors import CallFailed, CippError, Refused, Unknown
-from cipp_mcp.jobs import Job, Progress, Report
-from cipp_mcp.outcome import Outcome, read_answer
-from cipp_mcp.registry import NEVER_CALLABLE, Endpoint, Registry
-from cipp_mcp.registry.schema import runner_of
-from cipp_mcp.request import build_request, match_names, plain
+from cipp_mcp.jobs import Job, Progress
+from cipp_mcp.planning import Call, Plan, Planner
+from cipp_mcp.reading import Client, Fetched, Reader
+from cipp_mcp.registry import Endpoint, Registry
 from cipp_mcp.results.budget import compact, tokens
-from cipp_mcp.results.rows import RowReader
 from cipp_mcp.results.shape import FENCE_TOKENS, MAX_PAGE_ROWS, data_part, messages_part, row_page, select_paths
 from cipp_mcp.results.store import Result
-from cipp_mcp.risk import risk_of
 from cipp_mcp.settings import Settings
-from cipp_mcp.wire import Answer, Request
+from cipp_mcp.wire import Request
 
 _log = logging.getLogger(__name__)
-_INLINE_BYTES = 256 * 1024
 
 
-class Client(Protocol):
-    """What the dispatcher needs of an HTTP client; `cipp_mcp.client.CippClient` is the one."""
+class Host(Protocol):
+    """Whoever sent the call: can be told of progress, and perhaps be asked."""
 
-    async def send(self, request: Request) -> Answer: ...
+    @property
+    def can_ask(self) -> bool: ...
 
+    async def report(self, done: float, total: float | None, message: str) -> None: ...
 
-Runner = Literal["cipp_read", "cipp_change", "cipp_critical"]
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a host asked for: an endpoint by name, its arguments, and how the answer is wanted."""
-
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    fields: tuple[str, ...] | None = None
-    limit: int | None = None
-    cursor: str | None = None
-    resume: str | None = None
-    runner: Runner | None = None
+    async def ask(
+        self, question: Callable[[], Awaitable[Question]], digest: str
+    ) -> Literal["accept", "decline", "cancel"]:
+        """A person's answer. The question is written only where it has not been asked yet."""
+        ...
 
 
 @dataclass
@@ -69,135 +59,258 @@ class Reply:
 class Dispatcher:
     """Runs calls for any number of callers."""
 
-    def __init__(self, settings: Settings, registry: Registry, client: Client) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, client: Client, audit: Audit, confirmations: Confirmations
+    ) -> None:
         self._settings = settings
-        self._registry = registry
-        self._client = client
-
-    @property
-    def registry(self) -> Registry:
-        return self._registry
+        self._planner = Planner(registry)
+        self._reader = Reader(client)
+        self._changer = Changer(client, self._reader, registry, audit)
+        self._asking = Asking(settings, registry, self._rows_of_read)
+        self._audit = audit
+        self._confirmations = confirmations
+        self.registry = registry
 
     @property
     def budget(self) -> int:
         """Tokens of one reply, the fence around it excluded."""
         return self._settings.result_tokens - FENCE_TOKENS
 
-    async def run(self, call: Call, caller: Caller, report: Report) -> Reply:
-        """Runs `call` to a reply. Expected failures are replies too; nothing is raised but cancellation."""
+    async def read_tenants(self) -> list[Any]:
+        """The rows of ListTenants."""
+        return await self._reader.rows(self.registry["ListTenants"], Request("ListTenants", "GET"))
+
+    async def run(self, call: Call, caller: Caller, host: Host) -> Reply:
+        """Runs `call` to a reply. Expected failures are replies too.
+
+        Only cancellation and what `host.ask` raises to reach its person pass through.
+        """
         try:
             if call.cursor:
                 return self._page(call, caller)
             if call.resume:
                 job = caller.jobs.get(call.resume)
             else:
-                endpoint = self._endpoint(call)
-                job = self._start(endpoint, call, caller)
-            if not await caller.jobs.wait(job, self._settings.wait_seconds, report):
+                self._check_connected()
+                started = await self._start(call, caller, host)
+                if isinstance(started, Reply):
+                    return started
+                job = started
+            if not await caller.jobs.wait(job, self._settings.wait_seconds, host.report):
                 return self._pending(job)
-            caller.jobs.discard(job)
             if job.error is not None:
                 raise job.error
-            reply: Reply = job.result
-            return reply
+            shape: Callable[[Call], Reply] = job.result
+            return shape(call)
         except CippError as error:
             return failure_reply(error, call.name)
-        except Exception:
-            _log.exception("unexpected failure", extra={"endpoint": call.name})
+        except Exception as error:
+            if getattr(error, "passes_through", False):
+                raise
+            _log.exception("unexpected failure in %s", call.name[:64])
             return failure_reply(CallFailed("cipp-mcp itself failed on this call; see its log."), call.name)
 
-    def _endpoint(self, call: Call) -> Endpoint:
+    def _check_connected(self) -> None:
         if self._settings.missing:
             raise Refused(
                 f"CIPP is not connected yet: {', '.join(self._settings.missing)} not set. Nothing was sent.",
                 hint="Set them in the configuration of this MCP server (README: Connect your CIPP) and restart it.",
                 reason="settings",
             )
-        return find_endpoint(self._registry, call.name)
 
-    def _start(self, endpoint: Endpoint, call: Call, caller: Caller) -> Job:
-        arguments = normalise_arguments(call.arguments)
-        matched = match_names(endpoint, arguments)
-        risk = risk_of(endpoint, matched)
-        if risk != "read":
+    async def _start(self, call: Call, caller: Caller, host: Host) -> Job | Reply:
+        if call.preview:
+            return await self._preview(call, caller)
+        try:
+            plan = await self._planner.plan(call, caller)
+        except Refused as refusal:
+            self._note_refusal(call, caller, refusal)
+            raise
+        if plan.risk == "read":
+            return self._start_read(plan, call, caller)
+        entry = self._entry(plan, caller, "allowed")
+        try:
+            confirmed = await self._confirm(plan, call, caller, host, entry)
+        except Refused as refusal:
+            self._audit.refused(entry, refusal.reason)
+            raise
+        if confirmed is not None:
+            return confirmed
+        return self._start_change(plan, call, caller, entry)
+
+    def _start_read(self, plan: Plan, call: Call, caller: Caller) -> Job:
+        key = call_digest(plan.bound)
+        recent = None if call.fresh else caller.recent(key)
+        if recent is not None:
+            return recent
+
+        async def work(progress: Progress) -> Callable[[Call], Reply]:
+            fetched = await self._reader.run(plan, caller, progress)
+            return lambda wanted: self._shaped(plan.endpoint, plan.tenant_label, fetched, wanted, caller)
+
+        job = caller.jobs.start(plan.source, True, work)
+        caller.remember(key, job, plan.tenant_label, plan.endpoint.cache)
+        return job
+
+    def _start_change(self, plan: Plan, call: Call, caller: Caller, entry: AuditEntry) -> Job:
+        async def work(progress: Progress) -> Callable[[Call], Reply]:
+            if plan.is_read:
+                self._audit.intended(entry)
+                fetched = await self._reader.run(plan, caller, progress)
+                self._audit.outcome(entry, fetched.outcome.state, 0.0)
+            else:
+                outcome = await self._changer.run(plan, caller, entry, progress, verify=call.verify)
+                fetched = Fetched(outcome)
+            return lambda wanted: self._shaped(plan.endpoint, plan.tenant_label, fetched, wanted, caller)
+
+        return caller.jobs.start(plan.source, False, work)
+
+    async def _confirm(self, plan: Plan, call: Call, caller: Caller, host: Host, entry: AuditEntry) -> Reply | None:
+        """Obtains the yes that the policy demands; a reply when the host has to come back with a handle first."""
+        if not caller.policy.asks(plan.risk):
+            if call.confirmation:
+                raise Refused(
+                    "This call needs no confirmation; make it without one. Nothing was changed.", reason="confirmation"
+                )
+            return None
+
+        async def question() -> Question:
+            asked = await self._asking.question(plan, shows_secrets=caller.policy.secrets)
+            entry.targets = list(asked.targets)
+            return asked
+
+        digest = call_digest(plan.bound)
+        if host.can_ask:
+            answer = await host.ask(question, digest)
+            if answer != "accept":
+                word = "declined" if answer == "decline" else "cancelled"
+                raise Refused(f"The person {word} this. Nothing was changed.", reason=word)
+            entry.decision = "confirmed by a person"
+            return None
+        if self._settings.confirm_fallback != "two-step":
             raise Refused(
-                f"{endpoint.name} with these arguments is a call of risk {risk}; {runner_of(risk)} runs those and this "
-                "server is set to reading only. Nothing was sent.",
-                reason="risk",
+                f"{plan.endpoint.name} needs a person's yes, and this host cannot ask for one. Nothing was changed.",
+                hint="Use a host that supports elicitation, or let the operator set CIPP_CONFIRM_FALLBACK=two-step.",
+                reason="nobody to ask",
             )
-        request = build_request(endpoint, matched)
-        source = describe_call(endpoint, matched)
+        if call.confirmation:
+            self._confirmations.redeem(call.confirmation, caller.name, "two-step " + digest)
+            entry.decision = "confirmed in two steps"
+            return None
+        asked = await question()
+        handle = self._confirmations.issue(caller.name, "two-step " + digest)
+        body = {
+            "outcome": "confirm",
+            "endpoint": plan.endpoint.name,
+            "tenant": plan.tenant_label,
+            "messages": [asked.text],
+            "confirmation": handle,
+            "hint": "Nothing was done. Show this plan to the person; after their yes, repeat the same call with confirmation.",
+        }
+        self._audit.refused(entry, "two-step plan shown")
+        return Reply(without_empty(body))
 
-        async def work(progress: Progress) -> Reply:
-            progress.say(f"waiting for CIPP: {endpoint.name}")
-            answer = await self._client.send(request)
-            return await self._reply(endpoint, matched, call, answer, source, caller)
+    async def _preview(self, call: Call, caller: Caller) -> Reply:
+        plan = await self._planner.plan(call, caller, check=False)
+        try:
+            await self._planner.plan(call, caller)
+            says = "allowed, after a person's yes" if caller.policy.asks(plan.risk) else "allowed"
+        except Refused as refusal:
+            says = f"refused: {refusal.message}"
+        requests = [
+            {
+                "method": request.method,
+                "path": f"/api/{request.endpoint}",
+                "query": masked_arguments(dict(request.query)),
+                "body": masked_arguments(request.body),
+            }
+            for _, request in plan.requests
+        ]
+        body: dict[str, Any] = {"outcome": "ok", "endpoint": plan.endpoint.name, "tenant": plan.tenant_label}
+        data = {"preview": requests[0] if len(requests) == 1 else requests, "risk": plan.risk, "policy": says}
+        part = data_part(data, self.budget - tokens(compact(body)) - 40)
+        return Reply(without_empty(body | {"messages": ["Nothing was sent."]} | part))
 
-        return caller.jobs.start(source, True, work)
+    def _entry(self, plan: Plan, caller: Caller, decision: str) -> AuditEntry:
+        targets = [
+            value for target in plan.endpoint.targets for value in target_values(plan.arguments, target.argument)
+        ]
+        return AuditEntry(
+            caller=caller.name,
+            endpoint=plan.endpoint.name,
+            tenant=plan.tenant_label,
+            targets=targets,
+            risk=plan.risk,
+            decision=decision,
+            digest=self._audit.digest(plan.bound),
+        )
 
-    async def _reply(
-        self, endpoint: Endpoint, arguments: Mapping[str, Any], call: Call, answer: Answer, source: str, caller: Caller
-    ) -> Reply:
-        if len(answer.content) <= _INLINE_BYTES:
-            return self._read(endpoint, arguments, call, answer, source, caller)
-        return await anyio.to_thread.run_sync(self._read, endpoint, arguments, call, answer, source, caller)
+    def _note_refusal(self, call: Call, caller: Caller, refusal: Refused) -> None:
+        known = self.registry.resolve(call.name)
+        entry = AuditEntry(
+            caller=caller.name,
+            endpoint=known or "unknown",
+            tenant="",
+            targets=(),
+            risk=self.registry[known].risk if known else "",
+            decision="refused",
+            digest=self._audit.digest([call.name, call.arguments]),
+        )
+        self._audit.refused(entry, refusal.reason)
 
-    def _read(
-        self, endpoint: Endpoint, arguments: Mapping[str, Any], call: Call, answer: Answer, source: str, caller: Caller
-    ) -> Reply:
-        outcome, result = read_rows(endpoint, answer, source, caller)
-        return self._shape(endpoint, str(plain(arguments.get("tenantFilter", ""))), call, outcome, result, caller)
+    async def _rows_of_read(self, request: Request) -> list[Any]:
+        return await self._reader.rows(self.registry[request.endpoint], request)
 
-    def _shape(
-        self, endpoint: Endpoint, tenant: str, call: Call, outcome: Outcome, result: Result | None, caller: Caller
-    ) -> Reply:
+    def _shaped(self, endpoint: Endpoint, tenant: str, fetched: Fetched, call: Call, caller: Caller) -> Reply:
+        outcome, result = fetched.outcome, fetched.result
         body: dict[str, Any] = {"outcome": outcome.state, "endpoint": endpoint.name, "tenant": tenant}
-        hint = outcome.hint
         messages = messages_part(outcome.messages, self.budget // 3)
-        room = self.budget - tokens(compact({**body, "messages": messages, "hint": hint}))
+        room = self.budget - tokens(compact({**body, "messages": messages, "hint": outcome.hint}))
         if result is not None:
-            rows = caller.results.rows(result.handle, 0, min(call.limit or 200, MAX_PAGE_ROWS))
-            part = row_page(
-                rows,
-                result,
-                start=0,
-                limit=call.limit,
-                columns=endpoint.response.columns,
-                fields=call.fields,
-                budget=room,
-            )
+            part = self._rows_part(result, fetched.shown, endpoint, call, caller, 0, room)
         elif outcome.binary is not None:
-            media, content = outcome.binary
-            part = {"data": {"type": media, "bytes": len(content)}}
+            part = {"data": {"type": outcome.binary[0], "bytes": len(outcome.binary[1])}}
         elif outcome.data is not None:
             data = select_paths(outcome.data, call.fields) if call.fields else outcome.data
             part = data_part(data, room)
         else:
             part = {}
         body |= {"messages": messages, **part}
-        body["hint"] = " ".join(filter(None, (hint, part.get("hint"))))
+        body["hint"] = " ".join(filter(None, (outcome.hint, part.get("hint"))))
         return Reply(without_empty(body), outcome.binary)
+
+    def _rows_part(
+        self,
+        result: Result,
+        shown: list[Any] | None,
+        endpoint: Endpoint | None,
+        call: Call,
+        caller: Caller,
+        start: int,
+        room: int,
+    ) -> dict[str, Any]:
+        count = min(call.limit or 200, MAX_PAGE_ROWS)
+        rows = shown[start : start + count] if shown is not None else caller.results.rows(result.handle, start, count)
+        return row_page(
+            rows,
+            result,
+            start=start,
+            limit=call.limit,
+            columns=endpoint.response.columns if endpoint else (),
+            fields=call.fields,
+            budget=room,
+        )
 
     def _page(self, call: Call, caller: Caller) -> Reply:
         handle, _, start_text = (call.cursor or "").partition(":")
         if not start_text.isdigit():
             raise Refused(f"{call.cursor!r} is not a cursor; use the one that came with the answer before, as it is.")
-        start = int(start_text)
         result = caller.results.get(handle)
-        name = self._registry.resolve(call.name) if call.name else None
-        columns = self._registry[name].response.columns if name else []
-        rows = caller.results.rows(handle, start, min(call.limit or 200, MAX_PAGE_ROWS))
+        name = self.registry.resolve(call.name) if call.name else None
         body: dict[str, Any] = {"outcome": "ok", "endpoint": name or result.source}
-        part = row_page(
-            rows,
-            result,
-            start=start,
-            limit=call.limit,
-            columns=columns,
-            fields=call.fields,
-            budget=self.budget - tokens(compact(body)),
-        )
-        return Reply(without_empty(body | part))
+        room = self.budget - tokens(compact(body))
+        endpoint = self.registry[name] if name else None
+        return Reply(without_empty(body | self._rows_part(result, None, endpoint, call, caller, int(start_text), room)))
 
     def _pending(self, job: Job) -> Reply:
         return Reply(
@@ -211,72 +324,10 @@ class Dispatcher:
         )
 
 
-def find_endpoint(registry: Registry, name: str) -> Endpoint:
-    """The endpoint called `name`, matched without case.
-
-    Raises Refused with near names for an unknown one, and for those that are never callable.
-    """
-    known = registry.resolve(name)
-    if known is None:
-        near = registry.near(name)
-        raise Refused(
-            f"There is no endpoint {name!r}." + (f" Near: {', '.join(near)}." if near else ""),
-            hint="cipp_search finds endpoints by what they do.",
-        )
-    if known in NEVER_CALLABLE:
-        raise Refused(
-            f"{known} carries CIPP's own MCP, through which calls could pass unchecked; it is never callable here.",
-            reason="never",
-        )
-    return registry[known]
-
-
-def normalise_arguments(arguments: Any) -> dict[str, Any]:
-    """`arguments` as an object; a JSON string is opened, since some models send one.
-
-    Raises Refused for anything else.
-    """
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments) if arguments.strip() else {}
-        except ValueError:
-            raise Refused("arguments is a string that is not valid JSON; pass an object.") from None
-    if arguments is None:
-        return {}
-    if not isinstance(arguments, Mapping):
-        raise Refused('arguments must be an object such as {"tenantFilter": "contoso.com"}.')
-    return dict(arguments)
-
-
-def describe_call(endpoint: Endpoint, arguments: Mapping[str, Any]) -> str:
-    """The call in one line, to name a result's origin: ``ListUsers tenantFilter=contoso.com``."""
-    words = [f"{name}={json.dumps(value, ensure_ascii=False, default=str)[:60]}" for name, value in arguments.items()]
-    return " ".join([endpoint.name, *words])[:300]
-
-
-def read_rows(endpoint: Endpoint, answer: Answer, source: str, caller: Caller) -> tuple[Outcome, Result | None]:
-    """Reads `answer`; rows go straight into the caller's result table."""
-    reader = RowReader.of(answer.content) if answer.status < 300 and len(answer.content) > _INLINE_BYTES else None
-    if reader is not None:
-        try:
-            result = caller.results.add(source, reader)
-        except ValueError as error:
-            message = f"CIPP's answer to {endpoint.name} is not complete JSON ({str(error)[:80]})."
-            return Outcome("failed", [message], "Try again; if it stays so, ask for less."), None
-        metadata: Any = next((value for name, value in reader.rest.items() if name.lower() == "metadata"), {})
-        link = metadata.get("nextLink") if isinstance(metadata, dict) else None
-        return Outcome("ok", next_link=str(link) if link else None), result
-    outcome = read_answer(endpoint, answer)
-    if outcome.rows is None or outcome.state in ("failed", "pending"):
-        return outcome, None
-    rows = ((row, compact(row)) for row in outcome.rows)
-    return outcome, caller.results.add(source, rows)
-
-
 def failure_reply(error: CippError, name: str) -> Reply:
     """The reply that an expected failure makes."""
     state = "refused" if isinstance(error, Refused) else "unknown" if isinstance(error, Unknown) else "failed"
-    body = {"outcome": state, "endpoint": name, "messages": [error.message], "hint": error.hint}
+    body = {"outcome": state, "endpoint": name[:80], "messages": [error.message], "hint": error.hint}
     return Reply(without_empty(body))
 
 

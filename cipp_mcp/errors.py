@@ -4,6 +4,7 @@
      ├─ SettingsError   the configuration is wrong: stops the start
      ├─ Refused         the call was not made: bad arguments, policy, not callable here
      └─ CallFailed      the call was made, or tried, and did not succeed
+         ├─ NotSent     nothing reached CIPP
          └─ Unknown     a change may or may not have happened
 
 Every message says what happened and what to do next, in one or two sentences, without secrets.
@@ -39,6 +40,10 @@ class CallFailed(CippError):
     def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+
+
+class NotSent(CallFailed):
+    """No connection came about, so even a change may be tried again."""
 
 
 class Unknown(CallFailed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from cipp_mcp.registry import Endpoint, Parameter
 from cipp_mcp.wire import Request
 
 _OMIT = object()
+_TENANT_LIKE = re.compile(r"(tenant|customer)", re.IGNORECASE)
 
 
 def build_request(endpoint: Endpoint, arguments: Mapping[str, Any]) -> Request:
@@ -117,10 +119,10 @@ def _natural(name: str, value: Any, parameter: Parameter, lenient: bool) -> Any:
 
 
 def _known_value(name: str, value: Any, parameter: Parameter) -> Any:
-    if not parameter.enum or not isinstance(value, str):
+    if not parameter.enum or not isinstance(value, str | int | float):
         return value
     for known in parameter.enum:
-        if str(known).lower() == value.lower():
+        if str(known).lower() == str(value).lower():
             return known
     if parameter.closed:
         raise Refused(f"{name}={value!r} is not a value CIPP acts on. Valid: {', '.join(map(str, parameter.enum))}.")
@@ -172,6 +174,9 @@ def _fields(name: str, value: dict[str, Any], parameter: Parameter, lenient: boo
             result[given] = inner
         else:
             raise Refused(f"{name} has no field {given!r}. Valid: {', '.join(known)}.")
+    missing = [inner for inner, p in known.items() if p.required and result.get(inner) is None]
+    if missing and not lenient:
+        raise Refused(f"{name} needs {', '.join(missing)}. Nothing was sent.")
     return result
 
 
@@ -206,9 +211,7 @@ def _check_required(endpoint: Endpoint, values: Mapping[str, Any]) -> None:
         needed = parameter.required and (name == "tenantFilter" or endpoint.verified != "spec")
         if needed or _required_here(parameter, values):
             missing.append(f"{name} ({parameter.description})" if parameter.description else name)
-    missing += [
-        f"one of {', '.join(group)}" for group in endpoint.one_of if not any(name in values for name in group)
-    ]
+    missing += [f"one of {', '.join(group)}" for group in endpoint.one_of if not any(name in values for name in group)]
     if missing:
         raise Refused(
             f"{endpoint.name} needs {', '.join(missing)}. Nothing was sent.",
@@ -335,6 +338,9 @@ def _add_extra(endpoint: Endpoint, extra: Mapping[str, Any], query: dict[str, st
         if name.lower() in taken:
             # CIPP folds the case of names, so a twin in extra could say something else than what was checked.
             raise Refused(f"{endpoint.name}: {name!r} is an argument of its own; pass it as such, not inside extra.")
+        if endpoint.tenant is not None and _TENANT_LIKE.match(name):
+            # Some handlers prefer another copy of the tenant to the one that was checked and shown.
+            raise Refused(f"{endpoint.name}: the tenant goes into tenantFilter, not into extra as {name!r}.")
         if endpoint.has_body:
             body[name] = value
         else:

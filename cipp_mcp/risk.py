@@ -77,7 +77,7 @@ def strings(value: Any, depth: int = 0) -> Iterator[str]:
 
 def _by_rules(endpoint: Endpoint, arguments: Mapping[str, Any]) -> Risk:
     for rule in endpoint.risk_when:
-        copies = _copies(arguments, rule.argument)
+        copies = [copy for copy in _copies(arguments, rule.argument) if _word(copy)]
         wanted = None if rule.values is None else {_word(value) for value in rule.values}
         lowers = _ORDER[rule.risk] < _ORDER[endpoint.risk]
         if not copies:
@@ -91,7 +91,9 @@ def _by_rules(endpoint: Endpoint, arguments: Mapping[str, Any]) -> Risk:
 
 
 def _word(value: Any) -> str:
-    return "" if value is None else str(value).strip().lower()
+    """`value` as rules compare it: without case, 1 and 0 as the booleans that request building makes of them."""
+    word = "" if value is None else str(value).strip().lower()
+    return {"1": "true", "0": "false"}.get(word, word)
 
 
 def _copies(arguments: Any, path: str) -> list[Any]:

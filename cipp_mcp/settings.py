@@ -8,15 +8,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from cipp_mcp.errors import SettingsError
 
 # Kubernetes and Docker links inject these for a service called "cipp" (design: Configuration).
 _INJECTED = re.compile(r"^CIPP_(PORT|SERVICE)(_|$)")
-_GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
-_DOMAIN = re.compile(r"^(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")
+GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+DOMAIN = re.compile(r"^(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,15 @@ class Settings:
     wait_seconds: float = 45.0
     max_concurrency: int = 8
     timeout: float = 600.0
+    access: Literal["read", "write", "full", "admin"] = "read"
+    allow_secrets: bool = False
+    tenants: tuple[str, ...] = ()
+    allow_all_tenant_writes: bool = False
+    confirm: Literal["critical", "writes", "never"] = "critical"
+    confirm_fallback: Literal["refuse", "two-step"] = "refuse"
+    state_key: str | None = None
+    audit_log: Path | None = None
+    policy: Path | None = None
 
     def __repr__(self) -> str:
         shown = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ("client_secret", "state_key"))
@@ -177,13 +186,13 @@ def _https(text: str, like: str, *, loopback_http: bool) -> Any:
 
 
 def _guid(text: str) -> str:
-    if not _GUID.match(text):
+    if not GUID.match(text):
         raise ValueError("must be a GUID like 00000000-0000-0000-0000-000000000000")
     return text.lower()
 
 
 def _guid_or_domain(text: str) -> str:
-    if not _GUID.match(text) and not _DOMAIN.match(text):
+    if not GUID.match(text) and not DOMAIN.match(text):
         raise ValueError("must be a tenant id (GUID) or a domain such as contoso.onmicrosoft.com")
     return text
 
@@ -192,6 +201,30 @@ def _existing_file(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
         raise ValueError("there is no such file")
+    return path
+
+
+def _tenant_list(text: str) -> tuple[str, ...]:
+    if text.lower() == "alltenants":
+        return ()
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        _guid_or_domain(name)
+    if not names:
+        raise ValueError("name domains or ids, separated by commas, or AllTenants")
+    return names
+
+
+def _state_key(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("must have at least 32 characters, for example from: openssl rand -hex 32")
+    return text
+
+
+def _writable_file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError("must be a file in a folder that exists")
     return path
 
 
@@ -237,6 +270,57 @@ SETTINGS: tuple[Setting, ...] = (
         Settings.tools,
         "gateway, all, or a comma list of areas and endpoint names to list as tools of their own",
         "gateway",
+    ),
+    Setting(
+        "CIPP_ACCESS",
+        _one_of("read", "write", "full", "admin"),
+        Settings.access,
+        "read; write (ordinary changes too); full (security and destructive too); admin (CIPP itself and many tenants too)",
+    ),
+    Setting(
+        "CIPP_ALLOW_SECRETS",
+        _boolean,
+        Settings.allow_secrets,
+        "true shows passwords, recovery keys and tokens; otherwise they are refused or masked",
+    ),
+    Setting(
+        "CIPP_TENANTS",
+        _tenant_list,
+        None,
+        "Domains or ids of the only tenants this server may touch, separated by commas",
+        "all",
+        empty_is_error=True,
+    ),
+    Setting(
+        "CIPP_ALLOW_ALL_TENANT_WRITES",
+        _boolean,
+        Settings.allow_all_tenant_writes,
+        "true allows one change to hit several tenants at once",
+    ),
+    Setting(
+        "CIPP_CONFIRM",
+        _one_of("critical", "writes", "never"),
+        Settings.confirm,
+        "What a person has to approve: critical calls, all writes, or never",
+    ),
+    Setting(
+        "CIPP_CONFIRM_FALLBACK",
+        _one_of("refuse", "two-step"),
+        Settings.confirm_fallback,
+        "Where the host cannot ask a person: refuse, or two-step (the model repeats the call with a handle)",
+    ),
+    Setting(
+        "CIPP_STATE_KEY", _state_key, None, "Key that seals confirmations, so that they survive a restart", "random"
+    ),
+    Setting(
+        "CIPP_AUDIT_LOG", _writable_file, None, "File for the audit, one JSON line per change and refusal", "stderr"
+    ),
+    Setting(
+        "CIPP_POLICY",
+        _existing_file,
+        None,
+        "JSON file that narrows what callers may do",
+        empty_is_error=True,
     ),
     Setting(
         "CIPP_RESULT_TOKENS",

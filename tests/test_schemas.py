@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from cipp_mcp.policy import Policy
 from cipp_mcp.registry import Registry
 from cipp_mcp.registry.files import folder
 from cipp_mcp.registry.models import Entry
@@ -19,6 +20,7 @@ from cipp_mcp.registry.schema import input_schema
 from cipp_mcp.server.tools import INSTRUCTIONS, listed_tools
 from cipp_mcp.settings import Settings
 
+FULL = Policy(access="admin", secrets=True)
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 _NAME = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
 _ALLOWED = {
@@ -53,7 +55,7 @@ def _schemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_every_tool_has_a_portable_schema() -> None:
-    tools = listed_tools(Settings(tools=("all",)), Registry.load())
+    tools = listed_tools(Settings(tools=("all",)), Registry.load(), FULL)
     assert len(tools) > 200
     for tool in tools:
         assert _NAME.match(tool["name"])
@@ -76,7 +78,7 @@ def test_every_endpoint_has_a_portable_schema_whatever_its_risk() -> None:
 
 
 def test_every_tool_says_what_it_may_do() -> None:
-    for tool in listed_tools(Settings(tools=("all",)), Registry.load()):
+    for tool in listed_tools(Settings(tools=("all",)), Registry.load(), FULL):
         hints = tool["annotations"]
         assert set(hints) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
         assert not (hints["readOnlyHint"] and hints["destructiveHint"])
@@ -92,7 +94,7 @@ def test_only_the_tenant_and_odata_names_differ_from_cipps() -> None:
 
 
 def test_the_gateway_is_as_reviewed() -> None:
-    matches_snapshot("gateway", listed_tools(Settings(), Registry.load()))
+    matches_snapshot("gateway", listed_tools(Settings(), Registry.load(), FULL))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,9 @@ def test_the_schema_of_an_endpoint_is_as_reviewed(name: str) -> None:
 
 def test_the_tool_list_is_the_same_every_time() -> None:
     settings = Settings(tools=("all",))
-    assert json.dumps(listed_tools(settings, Registry.load())) == json.dumps(listed_tools(settings, Registry.load()))
+    assert json.dumps(listed_tools(settings, Registry.load(), FULL)) == json.dumps(
+        listed_tools(settings, Registry.load(), FULL)
+    )
 
 
 def test_instructions_stay_under_two_kilobytes() -> None:

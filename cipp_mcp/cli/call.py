@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import anyio
+import anyio.to_thread
 
+from cipp_mcp.asking import Question
+from cipp_mcp.audit import Audit
 from cipp_mcp.caller import Caller
 from cipp_mcp.client import CippClient
-from cipp_mcp.dispatcher import Call, Dispatcher, Reply
+from cipp_mcp.confirm import Confirmations
+from cipp_mcp.dispatcher import Dispatcher, Reply
 from cipp_mcp.errors import Refused
+from cipp_mcp.planning import Call
+from cipp_mcp.policy import PolicyFile, policy_for
 from cipp_mcp.registry import Registry
 from cipp_mcp.settings import Settings
 from cipp_mcp.tls import ssl_context
@@ -41,18 +47,41 @@ def run_call(
 
 
 async def _run(settings: Settings, call: Call) -> Reply:
+    file = PolicyFile.read(settings.policy) if settings.policy else None
+    audit = Audit(settings.audit_log, (settings.state_key or "terminal").encode())
     async with CippClient(settings, ssl_context) as client, anyio.create_task_group() as group:
-        caller = Caller("terminal", group)
+        dispatcher = Dispatcher(settings, Registry.load(), client, audit, Confirmations(settings.state_key))
+        caller = Caller("local", group, policy_for(settings, file, "local"), dispatcher.read_tenants)
         try:
-            reply = await Dispatcher(settings, Registry.load(), client).run(call, caller, _report)
+            reply = await dispatcher.run(call, caller, Terminal())
         finally:
             caller.close()
+            audit.close()
     return reply
 
 
-async def _report(_done: float, _total: float | None, message: str) -> None:
-    if sys.stderr.isatty():
-        print(f"… {message}", file=sys.stderr)
+class Terminal:
+    """The person at the terminal: sees progress on stderr and answers questions there."""
+
+    @property
+    def can_ask(self) -> bool:
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    async def report(self, _done: float, _total: float | None, message: str) -> None:
+        if sys.stderr.isatty():
+            print(f"… {message}", file=sys.stderr)
+
+    async def ask(
+        self, question: Callable[[], Awaitable[Question]], _digest: str
+    ) -> Literal["accept", "decline", "cancel"]:
+        asked = await question()
+        print(asked.text, file=sys.stderr)
+        prompt = "Approve? [y/N] " if asked.typed is None else "> "
+        print(prompt, end="", file=sys.stderr, flush=True)
+        answer = (await anyio.to_thread.run_sync(sys.stdin.readline)).strip()
+        if asked.typed is None:
+            return "accept" if answer.lower() in ("y", "yes") else "decline"
+        return "accept" if answer.casefold() == asked.typed.casefold() else "decline"
 
 
 def _arguments(pairs: Sequence[str]) -> dict[str, Any]:

@@ -34,6 +34,8 @@ def refusal(call: Call, known: Known) -> Answer | None:
         if tenant and client.own_tenants is not None and role.endswith("Write"):
             return Answer(_NO_TENANT, 403)
         return None
+    if tenant in call.state.tenant_groups and client.own_tenants is None:
+        return None
     found = call.state.tenant(tenant)
     if found is None or found not in call.state.visible(client.own_tenants):
         return Answer(_NO_TENANT, 403)

@@ -51,9 +51,9 @@ class Call:
         """``$Request.Body.name``; further names go into objects."""
         return member(self.body, *path)
 
-    def either(self, name: str) -> Any:
-        """``$Request.Query.name ?? $Request.Body.name``, with the value of a label object."""
-        return first(self.asked(name), label_or_text(self.sent(name)))
+    def given(self, name: str) -> Any:
+        """``$Request.Query.name ?? $Request.Body.name``."""
+        return first(self.asked(name), self.sent(name))
 
     def flag(self, name: str) -> bool:
         """``$Request.Query.name -eq $true``: the text "true" only."""

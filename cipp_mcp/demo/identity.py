@@ -6,6 +6,7 @@ import datetime
 import json
 import time
 import uuid
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cipp_mcp.demo.clients import CLIENT_SECRET, CLIENTS, EXPIRED_SECRET, PARTNER_TENANT_ID, ApiClient
@@ -18,13 +19,19 @@ _KEY_ID = "demo-key-1"
 _DEFAULT_SCOPE = "/.default"
 
 
+@cache
+def _signing_key() -> RSAPrivateKey:
+    # Made once for a process, since it takes longer than everything else at the start.
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 class Identity:
     """Issues tokens and knows which of them still count."""
 
     def __init__(self, lifetime: int) -> None:
-        from cryptography.hazmat.primitives.asymmetric import rsa
-
-        self._key: RSAPrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key = _signing_key()
         self._live: set[str] = set()
         self.lifetime = lifetime
 

@@ -129,3 +129,21 @@ def equal(left: Any, right: Any) -> bool:
 def rows(value: Any) -> list[Any]:
     """``@($value)``: nothing is no element, one thing is one."""
     return [] if value is None else list(value) if isinstance(value, list) else [value]
+
+
+def to_boolean(value: Any) -> bool:
+    """``[System.Convert]::ToBoolean($value)``: null is false, and so is the text "false"; other text is an error.
+
+    Raises ValueError.
+    """
+    if not isinstance(value, str):
+        return bool(value)
+    folded_text = value.strip().lower()
+    if folded_text not in ("true", "false"):
+        raise ValueError("String was not recognized as a valid Boolean.")
+    return folded_text == "true"
+
+
+def is_true(value: Any) -> bool:
+    """``$value -eq $true``: true itself or the text "true"."""
+    return equal(value, True) if not isinstance(value, str) else value.lower() == "true"

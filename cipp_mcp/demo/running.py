@@ -7,6 +7,7 @@ import socket
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -54,7 +55,8 @@ class DemoCipp:
 
         self.requests = Recording()
         self.token_requests = Recording()
-        self.state: State = State(users=users, tenants=tenants, seed=seed, today=today, queue_polls=queue_polls)
+        self._make_state = partial(State, users, tenants, seed, today, queue_polls)
+        self.state: State = self._make_state()
         self._overrides = Overrides()
         self._token_lifetime = token_lifetime
         self._wanted_port = port
@@ -117,6 +119,13 @@ class DemoCipp:
         """Takes back everything that `answer` laid down."""
         self._overrides.clear()
 
+    def reset(self) -> None:
+        """Back to the beginning: the content, the records and the answers laid down; tokens stay valid."""
+        self.restore()
+        self.state = self._make_state()
+        self.requests.clear()
+        self.token_requests.clear()
+
     def revoke_tokens(self) -> None:
         """Every token issued so far gets 401 from now on."""
         self.identity.revoke()
@@ -137,7 +146,7 @@ class DemoCipp:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.bind(("127.0.0.1", self._wanted_port))
         self._port = listener.getsockname()[1]
-        app = Server(self.state, self._identity, self.url, self.requests, self.token_requests, self._overrides)
+        app = Server(lambda: self.state, self._identity, self.url, self.requests, self.token_requests, self._overrides)
         config = uvicorn.Config(
             app,
             ssl_certfile=files.certificate,

@@ -14,7 +14,7 @@ from cipp_mcp.demo.catalogue import catalogue
 from cipp_mcp.demo.clients import ApiClient
 from cipp_mcp.demo.generic import generic
 from cipp_mcp.demo.identity import Identity
-from cipp_mcp.demo.powershell import DuplicateName, Folded, parse, plain
+from cipp_mcp.demo.powershell import DuplicateName, Folded, member, parse, plain, rows, text
 from cipp_mcp.demo.recorded import Override, Overrides, Recorded, Recording
 from cipp_mcp.demo.world.state import State
 
@@ -26,6 +26,7 @@ _PAGE = (
     b"<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>CIPP</title></head>"
     b"<body><div id='__next'>CIPP needs JavaScript.</div></body></html>"
 )
+_BATCH_LIMIT = 20
 _JSON, _TEXT, _HTML = "application/json", "text/plain; charset=utf-8", "text/html; charset=utf-8"
 
 
@@ -34,7 +35,7 @@ class Server:
 
     def __init__(
         self,
-        state: State,
+        state: Callable[[], State],
         identity: Identity,
         base: str,
         requests: Recording,
@@ -85,8 +86,8 @@ class Server:
         try:
             body = parse(content) if content.strip() else None
         except DuplicateName as error:
-            text = f"Cannot convert the JSON string because it contains keys with different casing: {error}."
-            broken = Answer(text, 500)
+            told = f"Cannot convert the JSON string because it contains keys with different casing: {error}."
+            broken = Answer(told, 500)
         except ValueError:
             # The Functions host hands text that is no JSON to the handler as a string.
             body = content.decode("utf-8", "replace")
@@ -108,9 +109,11 @@ class Server:
             known = merged.get(name.lower())
             # The Functions host joins repeated query names by commas.
             merged[name.lower()] = (name, value) if known is None else (known[0], f"{known[1]},{value}")
-        call = Call(endpoint, Folded(list(merged.values())), body, self._state, client)
+        call = Call(endpoint, Folded(list(merged.values())), body, self._state(), client)
         if endpoint == "me":
             return me(call)
+        if endpoint == "$batch":
+            return self._batch(body, client)
         known_endpoint = catalogue().get(endpoint)
         if known_endpoint is None:
             return Answer(json.dumps("Endpoint not found").encode(), 404, content_type=_JSON)
@@ -126,6 +129,26 @@ class Server:
             # New-CippCoreRequest.ps1 turns whatever a handler throws into a 500 with the message as body.
             return Answer(f"{type(error).__name__}: {error}", 500)
         return answer if isinstance(answer, Answer) else Answer(answer)
+
+    def _batch(self, body: Any, client: ApiClient) -> Answer:
+        """Several calls in one (CippEntrypoints.psm1), in no way limited to reads."""
+        entries = rows(member(body, "requests"))
+        if not entries:
+            return _batch_error("No requests found in batch body")
+        if len(entries) > _BATCH_LIMIT:
+            return _batch_error("Batch request limit exceeded. Maximum 20 requests allowed per batch.")
+        told = []
+        for entry in entries:
+            query = member(entry, "query")
+            pairs = [(name, text(value)) for name, value in query.items()] if isinstance(query, Folded) else []
+            answer = self._answer(text(member(entry, "url")), pairs, member(entry, "body"), client)
+            sent = answer.body.decode("utf-8", "replace") if isinstance(answer.body, bytes) else answer.body
+            told.append({"id": member(entry, "id"), "status": answer.status, "body": sent})
+        return Answer({"responses": told})
+
+
+def _batch_error(message: str) -> Answer:
+    return Answer({"error": {"message": message}}, 400)
 
 
 async def _content(receive: Receive) -> bytes:

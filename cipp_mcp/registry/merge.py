@@ -74,6 +74,10 @@ def merge_entry(raw: dict[str, Any], area: Area) -> Endpoint:
         risk_when=entry.risk_when,
         side_effects=entry.side_effects,
         scope=entry.scope,
+        tenant_form=entry.tenant_form,
+        targets=entry.targets,
+        verify=entry.verify,
+        cache=_cache_seconds(entry),
         parameters=parameters,
         open=facts.open if entry.open is None else entry.open,
         one_of=entry.one_of,
@@ -86,6 +90,14 @@ def merge_entry(raw: dict[str, Any], area: Area) -> Endpoint:
         verified=entry.verified,
         unwritten=entry.unwritten,
     )
+
+
+def _cache_seconds(entry: Entry) -> int:
+    if entry.cache is not None:
+        return entry.cache
+    if entry.risk != "read" or entry.retry == "never" or "guid" in entry.response.habits or "Queue" in entry.name:
+        return 0
+    return 300 if entry.scope == "none" else 30
 
 
 def import_facts(

@@ -86,6 +86,24 @@ class RiskRule(Model):
     risk: Risk
 
 
+class Target(Model):
+    """An argument that says what a change hits, and how to look it up."""
+
+    argument: str
+    kind: Literal["user", "group", "device", "entra-device", "domain", "other"]
+
+
+class ReadBack(Model):
+    """A read that shows whether a change took. ``$name`` stands for the value of an argument of the change."""
+
+    when: dict[str, Any] = {}
+    read: str
+    arguments: dict[str, Any]
+    expect: Annotated[dict[str, Any] | None, Field(description="Column to value that some row must have.")] = None
+    rows: Annotated[dict[str, Any] | None, Field(description="A row with these values must exist.")] = None
+    absent: Annotated[dict[str, Any] | None, Field(description="No row with these values may exist.")] = None
+
+
 class Body(Model):
     """The body of an endpoint that takes a JSON array at its root."""
 
@@ -150,6 +168,16 @@ class Entry(Model):
         str | None,
         Field(description="CIPP's name for the argument that the host sees as tenantFilter."),
     ] = None
+    tenant_form: Annotated[
+        Literal["id", "domain"] | None,
+        Field(description="The only form of a tenant that the handler matches; left out: either."),
+    ] = None
+    targets: Annotated[list[Target], Field(description="What a change hits, the main target first.")] = []
+    verify: Annotated[list[ReadBack], Field(description="Read-backs; the first whose `when` fits is used.")] = []
+    cache: Annotated[
+        int | None,
+        Field(description="Seconds for which the answer may be repeated; left out: by the kind of answer.", ge=0),
+    ] = None
     parameters: dict[str, Any] = {}
     open: Annotated[
         bool | None,
@@ -187,6 +215,10 @@ class Endpoint(Model):
     risk_when: list[RiskRule]
     side_effects: str
     scope: Scope
+    tenant_form: Literal["id", "domain"] | None
+    targets: list[Target]
+    verify: list[ReadBack]
+    cache: int
     parameters: dict[str, Parameter]
     open: bool
     one_of: list[list[str]]

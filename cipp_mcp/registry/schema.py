@@ -24,7 +24,15 @@ _CONTROLS: dict[str, dict[str, Any]] = {
     "cursor": {"type": "string", "description": "Next rows: the cursor of the answer before"},
     "fresh": {"type": "boolean", "description": "true reads anew instead of repeating a recent answer"},
     "resume": {"type": "string", "description": "Handle of a pending answer, to wait on for it"},
+    "preview": {"type": "boolean", "description": "true shows the exact request and sends nothing"},
+    "verify": {"type": "boolean", "description": "true reads the change back afterwards"},
+    "confirmation": {
+        "type": "string",
+        "description": "Handle from an answer with outcome confirm, after the person's yes",
+    },
 }
+READ_CONTROLS = ("fields", "limit", "cursor", "fresh", "resume")
+CHANGE_CONTROLS = ("preview", "verify", "confirmation", "resume")
 _EXTRA = {
     "type": "object",
     "additionalProperties": True,
@@ -52,7 +60,7 @@ def input_schema(endpoint: Endpoint, *, controls: bool = False) -> dict[str, Any
             "description": "Several changes in one call: one object of the arguments above for each",
         }
     if controls:
-        wanted = _CONTROLS if endpoint.risk == "read" else ("resume",)
+        wanted = READ_CONTROLS if endpoint.risk == "read" else CHANGE_CONTROLS
         for name in wanted:
             properties.setdefault(name, dict(_CONTROLS[name]))
     properties.setdefault("extra", dict(_EXTRA))

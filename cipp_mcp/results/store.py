@@ -65,6 +65,14 @@ class ResultStore:
         # All SQLite memory of this process is results and queries over them.
         self._db.execute(f"PRAGMA hard_heap_limit={max_bytes + 512 * 1024 * 1024}")
 
+    @property
+    def busy(self) -> bool:
+        """Whether another thread is at work here, so that the event loop must not wait for it."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+            return False
+        return True
+
     def close(self) -> None:
         with self._lock:
             self._db.close()

@@ -14,14 +14,20 @@ import mcp_types as types
 from mcp.server.lowlevel import Server
 
 from cipp_mcp import __version__
+from cipp_mcp.audit import Audit
 from cipp_mcp.caller import Caller
 from cipp_mcp.clean import clean
-from cipp_mcp.dispatcher import Call, Dispatcher, Reply, failure_reply, without_empty
+from cipp_mcp.confirm import Confirmations
+from cipp_mcp.dispatcher import Dispatcher, Reply, failure_reply, without_empty
 from cipp_mcp.errors import CippError, Refused
+from cipp_mcp.planning import Call
+from cipp_mcp.policy import PolicyFile, policy_for
 from cipp_mcp.registry import Registry
+from cipp_mcp.registry.schema import CHANGE_CONTROLS, READ_CONTROLS
 from cipp_mcp.results.budget import compact, tokens
 from cipp_mcp.results.shape import FENCE_TOKENS, row_page
 from cipp_mcp.server.catalogue import describe_answer, search_answer
+from cipp_mcp.server.host import McpHost, NeedsInput
 from cipp_mcp.server.tools import INSTRUCTIONS, listed_tools
 from cipp_mcp.settings import Settings
 from cipp_mcp.wire import Answer, Request
@@ -29,8 +35,10 @@ from cipp_mcp.wire import Answer, Request
 if TYPE_CHECKING:
     from cipp_mcp.client import CippClient
 
+_LOCAL = "local"
 _log = logging.getLogger(__name__)
-_CONTROLS = ("fields", "limit", "cursor", "fresh", "resume")
+_CONTROLS = tuple(dict.fromkeys((*READ_CONTROLS, *CHANGE_CONTROLS)))
+_RUNNERS = ("cipp_read", "cipp_change", "cipp_critical")
 
 
 class CippServer:
@@ -48,6 +56,9 @@ class CippServer:
             lifespan=self._lifespan,
             get_tool_input_schema=lambda name: self._schemas.get(name),
         )
+        file = PolicyFile.read(settings.policy) if settings.policy else None
+        self._policy = policy_for(settings, file, _LOCAL)
+        self._confirmations = Confirmations(settings.state_key)
         self._local: Caller | None = None
         self._dispatcher: Dispatcher | None = None
 
@@ -57,7 +68,7 @@ class CippServer:
 
     @cached_property
     def _tools(self) -> list[dict[str, Any]]:
-        return listed_tools(self.settings, self.registry)
+        return listed_tools(self.settings, self.registry, self._policy)
 
     @cached_property
     def _schemas(self) -> dict[str, dict[str, Any]]:
@@ -71,74 +82,84 @@ class CippServer:
 
     @asynccontextmanager
     async def _lifespan(self, _: Server[CippServer]) -> AsyncIterator[CippServer]:
-        async with _LazyClient(self.settings) as client, anyio.create_task_group() as group:
-            self._dispatcher = Dispatcher(self.settings, self.registry, client)
-            self._local = Caller("local", group)
-            try:
-                yield self
-            finally:
-                group.cancel_scope.cancel()
+        audit = Audit(self.settings.audit_log, (self.settings.state_key or secrets.token_hex(32)).encode())
+        try:
+            async with _LazyClient(self.settings) as client, anyio.create_task_group() as group:
+                self._dispatcher = Dispatcher(self.settings, self.registry, client, audit, self._confirmations)
+                self._local = Caller(_LOCAL, group, self._policy, self._dispatcher.read_tenants)
+                try:
+                    yield self
+                finally:
+                    group.cancel_scope.cancel()
+        finally:
+            if self._local is not None:
                 self._local.close()
+            audit.close()
 
     async def _list_tools(self, _ctx: Any, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return types.ListToolsResult.model_validate({"tools": self._tools})
 
-    async def _call_tool(self, ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def _call_tool(
+        self, ctx: Any, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
         arguments = dict(params.arguments or {})
         try:
             if params.name not in self._schemas:
                 raise Refused(
                     f"There is no tool {params.name!r}. Tools: {', '.join(list(self._schemas)[:12])}.",
-                    hint="Endpoints are run by name through cipp_read.",
+                    hint="Endpoints are run by name through cipp_read, cipp_change or cipp_critical, as far as they are listed.",
                 )
-            reply = await self._run(params.name, arguments, ctx)
+            host = McpHost(ctx, params, _LOCAL, self._confirmations)
+            reply = await self._run(params.name, arguments, host)
+        except NeedsInput as question:
+            return question.result
         except CippError as error:
             reply = failure_reply(error, params.name)
         return _result(reply)
 
-    async def _run(self, tool: str, arguments: dict[str, Any], ctx: Any) -> Reply:
+    async def _run(self, tool: str, arguments: dict[str, Any], host: McpHost) -> Reply:
         assert self._local is not None
         assert self._dispatcher is not None
-        if tool in ("cipp_search", "cipp_describe", "cipp_query", "cipp_read"):
+        if tool.startswith("cipp_"):
             _check_names(tool, arguments, self._schemas[tool])
         if tool == "cipp_search":
             return Reply({"outcome": "ok", **search_answer(self._search, self.registry, arguments)})
         if tool == "cipp_describe":
             return Reply({"outcome": "ok", **describe_answer(self.registry, arguments)})
         if tool == "cipp_query":
-            return await self._query(arguments)
-        controls = {name: arguments.pop(name, None) for name in _CONTROLS if self._is_control(tool, name)}
-        if tool == "cipp_read":
-            name, call_arguments = str(arguments.get("name") or ""), arguments.get("arguments")
-        else:
-            name, call_arguments = tool, arguments
-        call = Call(
-            name=name,
-            arguments=call_arguments or {},
-            fields=_fields(controls.get("fields")),
-            limit=_limit(controls.get("limit")),
-            cursor=_text(controls.get("cursor"), "cursor"),
-            resume=_text(controls.get("resume"), "resume"),
-            runner="cipp_read" if tool == "cipp_read" else None,
+            return await self._query(arguments, host)
+        return await self._dispatcher.run(self._call(tool, arguments), self._local, host)
+
+    def _call(self, tool: str, arguments: dict[str, Any]) -> Call:
+        given = {name: arguments.pop(name, None) for name in _CONTROLS if self._is_control(tool, name)}
+        is_runner = tool in _RUNNERS
+        return Call(
+            name=str(arguments.get("name") or "") if is_runner else tool,
+            arguments=arguments.get("arguments") if is_runner else arguments,
+            fields=_fields(given.get("fields")),
+            limit=_limit(given.get("limit")),
+            cursor=_text(given.get("cursor"), "cursor"),
+            resume=_text(given.get("resume"), "resume"),
+            fresh=_flag(given.get("fresh"), "fresh"),
+            preview=_flag(given.get("preview"), "preview"),
+            verify=_flag(given.get("verify"), "verify"),
+            confirmation=_text(given.get("confirmation"), "confirmation"),
+            runner=tool if is_runner else None,  # type: ignore[arg-type]
+            ceiling=None if is_runner else self.registry[tool].risk,
         )
-
-        async def report(done: float, total: float | None, message: str) -> None:
-            await ctx.session.report_progress(done, total, message)
-
-        return await self._dispatcher.run(call, self._local, report)
 
     def _is_control(self, tool: str, name: str) -> bool:
         """Whether `name` steers the answer; an endpoint's own argument of the same name is left to it."""
-        return tool == "cipp_read" or name not in self.registry[tool].parameters
+        return tool in _RUNNERS or name not in self.registry[tool].parameters
 
-    async def _query(self, arguments: dict[str, Any]) -> Reply:
+    async def _query(self, arguments: dict[str, Any], host: McpHost) -> Reply:
         assert self._local is not None
         assert self._dispatcher is not None
         results = self._local.results
         limit = _limit(arguments.get("limit"))
         if arguments.get("cursor"):
             call = Call(name="", cursor=str(arguments["cursor"]), limit=limit, fields=("*",))
-            return await self._dispatcher.run(call, self._local, _no_report)
+            return await self._dispatcher.run(call, self._local, host)
         sql = arguments.get("sql")
         if not isinstance(sql, str) or not sql.strip():
             raise Refused("sql must be one SELECT, such as SELECT count(*) FROM r1.")
@@ -171,10 +192,6 @@ class _LazyClient:
 
             self._client = CippClient(self._settings, ssl_context)
         return await self._client.send(request)
-
-
-async def _no_report(_done: float, _total: float | None, _message: str) -> None:
-    return None
 
 
 def _result(reply: Reply) -> types.CallToolResult:
@@ -222,6 +239,14 @@ def _limit(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 2000:
         raise Refused("limit must be a whole number from 1 to 2000.")
     return int(value)
+
+
+def _flag(value: Any, name: str) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    raise Refused(f"{name} must be true or false.")
 
 
 def _text(value: Any, name: str) -> str | None:

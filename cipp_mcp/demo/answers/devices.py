@@ -35,6 +35,7 @@ def list_compliance(call: Call) -> Any:
             "osDescription": device["operatingSystem"],
             "osVersion": device["osVersion"],
             "complianceStatus": device["complianceState"],
+            "inGracePeriodUntilDateTime": None,
             "deviceType": device["operatingSystem"],
             "lastSyncDateTime": device["lastSyncDateTime"],
             "manufacturer": device["manufacturer"],

@@ -5,46 +5,13 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from cipp_mcp.demo.answers.mailboxes import mailbox_rows
 from cipp_mcp.demo.calls import Answer, Call, answers
-from cipp_mcp.demo.habits import from_report, queued, single_tenant, unrolled, with_tenant
+from cipp_mcp.demo.habits import as_text, queued, single_tenant, unrolled
 from cipp_mcp.demo.powershell import label_or_text, member, text, truthy
 from cipp_mcp.demo.world.groups import public
-from cipp_mcp.demo.world.seeds import guid, parse_stamp
+from cipp_mcp.demo.world.seeds import parse_stamp
 from cipp_mcp.demo.world.tenant import Row, Tenant
-
-# Exchange itself gives a thousand to a page; ten make paging visible in a small estate.
-QUARANTINE_PAGE = 10
-
-
-@answers("ListMailQuarantine")
-def list_quarantine(call: Call) -> Any:
-    """Invoke-ListMailQuarantine.ps1: page numbers as nextLink, a queue for all tenants."""
-
-    def rows(tenant: Tenant) -> list[Row]:
-        return sorted(tenant.quarantine.values(), key=lambda row: str(row["ReceivedTime"]), reverse=True)
-
-    if call.all_tenants:
-        every = [{**row, "Tenant": tenant.domain} for tenant in call.tenants for row in rows(tenant)]
-        return queued(call, "Mail Quarantine - All Tenants", lambda: every)
-    found = rows(call.tenant)
-    if not call.flag("manualPagination"):
-        return {"Results": found, "Metadata": None}
-    asked = str(call.asked("nextLink") or "")
-    page = int(asked) if asked.isdigit() else 1
-    some = found[(page - 1) * QUARANTINE_PAGE : page * QUARANTINE_PAGE]
-    more = len(some) == QUARANTINE_PAGE
-    return {"Results": some, "Metadata": {"nextLink": str(page + 1)} if more else None}
-
-
-@answers("ListMailQuarantineMessage")
-def list_quarantine_message(call: Call) -> Any:
-    """Invoke-ListMailQuarantineMessage.ps1: the raw message."""
-    row = call.tenant.quarantine.get(call.asked("Identity") or "")
-    if row is None:
-        return Answer(f"The quarantined message {call.asked('Identity')} couldn't be found.", 403)
-    to, sender = ", ".join(row["RecipientAddress"]), row["SenderAddress"]
-    raw = f"From: {sender}\r\nTo: {to}\r\nSubject: {row['Subject']}\r\nDate: {row['ReceivedTime']}\r\n\r\nHello\r\n"
-    return {"Identity": row["Identity"], "Message": raw}
 
 
 @answers("ListMessageTrace")
@@ -122,106 +89,6 @@ def list_connectors(call: Call) -> Any:
     """Invoke-ListExchangeConnectors.ps1."""
     single_tenant(call)
     return list(call.tenant.connectors.values())
-
-
-@answers("ListSpamfilter")
-def list_spam_filters(call: Call) -> Any:
-    """Invoke-ListSpamfilter.ps1."""
-    single_tenant(call)
-    return list(call.tenant.spam_filters.values())
-
-
-def _policy(tenant: Tenant, name: str, number: int, **more: Any) -> Row:
-    return {
-        "RuleName": None if number == 0 else name,
-        "Name": "Office365 Default" if number == 0 else name,
-        "Guid": guid(tenant.id, name, number),
-        "State": None if number == 0 else "Enabled",
-        "Priority": None if number == 0 else 0,
-        "RecipientDomainIs": [] if number == 0 else [tenant.domain],
-        "WhenCreated": tenant.row["LastRefresh"],
-        "WhenChanged": tenant.row["LastRefresh"],
-        **more,
-    }
-
-
-@answers("ListAntiPhishingFilters")
-def list_anti_phishing(call: Call) -> Any:
-    """Invoke-ListAntiPhishingFilters.ps1."""
-    single_tenant(call)
-    tips = (
-        "FirstContactSafetyTips",
-        "SimilarUsersSafetyTips",
-        "SimilarDomainsSafetyTips",
-        "UnusualCharactersSafetyTips",
-    )
-    rows = []
-    for number in range(1 + call.tenant.number % 2):
-        rows.append(
-            _policy(
-                call.tenant,
-                "Impersonation protection",
-                number,
-                ExcludedDomains=[],
-                ExcludedSenders=[],
-                PhishThresholdLevel=1 + number,
-                EnableMailboxIntelligence=True,
-                EnableMailboxIntelligenceProtection=bool(number),
-                EnableSpoofIntelligence=True,
-                EnableUnauthenticatedSender=True,
-                EnableViaTag=True,
-                EnableOrganizationDomainsProtection=bool(number),
-                **{f"Enable{tip}": bool(number) for tip in tips},
-                AuthenticationFailAction="MoveToJmf",
-                SpoofQuarantineTag="DefaultFullAccessPolicy",
-                MailboxIntelligenceProtectionAction="Quarantine" if number else "NoAction",
-                MailboxIntelligenceQuarantineTag="DefaultFullAccessPolicy",
-                TargetedUserProtectionAction="Quarantine" if number else "NoAction",
-                TargetedUserQuarantineTag="DefaultFullAccessPolicy",
-                TargetedDomainProtectionAction="Quarantine" if number else "NoAction",
-                TargetedDomainQuarantineTag="DefaultFullAccessPolicy",
-            )
-        )
-    return rows
-
-
-@answers("ListMalwareFilters")
-def list_malware_filters(call: Call) -> Any:
-    """Invoke-ListMalwareFilters.ps1."""
-    single_tenant(call)
-    return [
-        _policy(
-            call.tenant,
-            "Default",
-            0,
-            EnableFileFilter=True,
-            FileTypeAction="Reject",
-            FileTypes=["ace", "exe", "jar", "scr"],
-            ZapEnabled=True,
-            QuarantineTag="AdminOnlyAccessPolicy",
-            EnableInternalSenderAdminNotifications=False,
-            InternalSenderAdminAddress=None,
-            EnableExternalSenderAdminNotifications=False,
-            ExternalSenderAdminAddress=None,
-        )
-    ]
-
-
-@answers("ListConnectionFilter")
-def list_connection_filter(call: Call) -> Any:
-    """Invoke-ListConnectionFilter.ps1."""
-    single_tenant(call)
-    return [{"Name": "Default", "IsDefault": True, "IPAllowList": [], "IPBlockList": [], "EnableSafeList": False}]
-
-
-@answers("ListTenantAllowBlockList")
-def list_allow_block(call: Call) -> Any:
-    """Invoke-ListTenantAllowBlockList.ps1; all tenants come from the reporting database."""
-
-    def rows(tenant: Tenant) -> list[Row]:
-        return list(tenant.allow_block.values())
-
-    return with_tenant(call, rows) if from_report(call) or call.all_tenants else rows(call.tenant)
 
 
 @answers("ListContacts")
@@ -317,7 +184,11 @@ def list_address_list(call: Call) -> Any:
     single_tenant(call)
     return [
         {
+            "Identity": box.name,
             "DisplayName": box.name,
+            "Alias": box.upn.partition("@")[0],
+            "ExternalDirectoryObjectId": box.user_id,
+            "EmailAddresses": call.tenant.users[box.user_id]["proxyAddresses"],
             "HiddenFromAddressListsEnabled": box.hidden,
             "IsDirSynced": False,
             "PrimarySmtpAddress": call.tenant.users[box.user_id]["mail"],
@@ -327,24 +198,52 @@ def list_address_list(call: Call) -> Any:
     ]
 
 
-@answers("ListRestrictedUsers")
-def list_restricted(call: Call) -> Any:
-    """Invoke-ListRestrictedUsers.ps1."""
-    single_tenant(call)
-    return list(call.tenant.restricted.values())
-
-
 @answers("ListUsersAndGroups")
 def list_users_and_groups(call: Call) -> Any:
-    """Invoke-ListUsersAndGroups.ps1."""
+    """Invoke-ListUsersAndGroups.ps1: without Microsoft 365 groups."""
     single_tenant(call)
-    names = ("id", "displayName", "userPrincipalName")
-    users = [{name: user[name] for name in names} for user in call.tenant.users.values()]
-    groups = [
-        {"id": group["id"], "displayName": group["displayName"]}
-        for group in call.tenant.groups.values()
-        if "Unified" not in group["groupTypes"]
-    ]
-    kinds = (("user", users), ("group", groups))
-    rows = [{"@odata.type": f"#microsoft.graph.{kind}", **row} for kind, found in kinds for row in found]
+    user, group = "#microsoft.graph.user", "#microsoft.graph.group"
+    person, thing = ("id", "displayName", "userPrincipalName"), ("id", "displayName", "mailEnabled", "securityEnabled")
+    rows = [{"@odata.type": user, **{name: row[name] for name in person}} for row in call.tenant.users.values()]
+    for row in call.tenant.groups.values():
+        if "Unified" not in row["groupTypes"]:
+            rows.append({"@odata.type": group, **{name: row[name] for name in thing}, "userPrincipalName": None})
     return {"Results": sorted(rows, key=lambda row: str(row["displayName"]))}
+
+
+def _cmdlets(tenant: Tenant) -> dict[str, list[Row]]:
+    boxes = tenant.mailboxes.values()
+    return {
+        "get-mailbox": mailbox_rows(tenant),
+        "get-casmailbox": [{"UserPrincipalName": box.upn, **box.protocols} for box in boxes],
+        "get-transportrule": list(tenant.transport_rules.values()),
+        "get-hostedcontentfilterpolicy": list(tenant.spam_filters.values()),
+        "get-quarantinemessage": list(tenant.quarantine.values()),
+        "get-contact": [public(contact) for contact in tenant.contacts.values()],
+        "get-inboxrule": [rule for box in boxes for rule in box.rules],
+        "get-accepteddomain": [{"DomainName": name, "Default": name == tenant.domain} for name in tenant.domains],
+        "get-organizationconfig": [{"Name": tenant.initial, "AutoExpandingArchiveEnabled": False}],
+    }
+
+
+@answers("ListExoRequest")
+def list_exchange(call: Call) -> Any:
+    """Invoke-ListExoRequest.ps1: cmdlets that read, JSON as text, Exchange's complaints under 200."""
+    tenant = call.find(text(call.sent("tenantFilter")))
+    known, name = _cmdlets(tenant), text(call.sent("Cmdlet"))
+    if truthy(call.sent("AvailableCmdlets")):
+        names = sorted(known)
+        return as_text({"Results": [{"Cmdlet": each} for each in names], "Metadata": {"Count": len(names)}})
+    if name.partition("-")[0].lower() not in ("get", "search"):
+        return Answer({"Results": f"Invalid cmdlet: {name}"}, 400)
+    if name.lower() not in known:
+        return as_text({"Results": [{"Error": f"The term '{name}' is not recognized as a name of a cmdlet."}]})
+    rows, wanted = known[name.lower()], text(call.sent("cmdParams", "Identity")).lower()
+    if wanted:
+        rows = [row for row in rows if wanted in (str(value).lower() for value in row.values())]
+        if not rows:
+            return as_text({"Results": [{"Error": f"The object '{wanted}' couldn't be found."}]})
+    columns = [column.strip() for column in text(call.sent("Select")).split(",") if column.strip()]
+    picked = [{name: row[name] for name in columns if name in row} for row in rows] if columns else rows
+    # A pipeline's single object is not a list.
+    return as_text({"Results": picked[0] if len(picked) == 1 else picked})

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
 from typing import Any
 
 from cipp_mcp.demo.calls import Answer, Call, answers
-from cipp_mcp.demo.habits import placeholder, queued, single_tenant
+from cipp_mcp.demo.habits import placeholder, single_tenant
 from cipp_mcp.demo.world import skus
 from cipp_mcp.demo.world.devices import directory_device
 from cipp_mcp.demo.world.policies import covering, global_administrators, is_admin
-from cipp_mcp.demo.world.seeds import parse_stamp, stamp
 from cipp_mcp.demo.world.tenant import Row, Tenant
 
 # One grey pixel.
@@ -133,17 +131,20 @@ def list_per_user_mfa(call: Call) -> Any:
     """Invoke-ListPerUserMFA.ps1."""
     single_tenant(call)
     tenant = call.tenant
-    users = list(tenant.users.values()) if call.flag("allUsers") else [tenant.user(call.asked("userId"))]
-    if users == [None]:
-        return Answer([f"Failed to get MFA State for {call.asked('userId')} : {missing(call.asked('userId'))}"], 500)
-    return [
-        {
-            "PerUserMFAState": tenant.mfa[user["id"]]["state"],
-            "UserPrincipalName": user["userPrincipalName"],
-        }
-        for user in users
-        if user is not None
-    ]
+    if call.flag("allUsers"):
+        return [
+            {
+                "userPrincipalName": user["userPrincipalName"],
+                "id": user["id"],
+                "perUserMfaState": tenant.mfa[user["id"]]["state"],
+            }
+            for user in tenant.users.values()
+        ]
+    key = call.asked("userId")
+    user = tenant.user(key)
+    if user is None:
+        return Answer([f"Failed to get MFA State for {key} : {missing(key)}"], 500)
+    return [{"PerUserMFAState": tenant.mfa[user["id"]]["state"], "UserPrincipalName": key}]
 
 
 @answers("ListUserDevices")
@@ -182,161 +183,8 @@ def list_user_photo(call: Call) -> Any:
     return Answer(user.get("_photo", _PHOTO), content_type="image/png")
 
 
-@answers("ListUserSigninLogs")
-def list_user_signins(call: Call) -> Any:
-    """Invoke-ListUserSigninLogs.ps1: by object id, fifty at most."""
-    single_tenant(call)
-    rows = [row for row in call.tenant.signins if row["userId"] == call.asked("UserID")]
-    return rows[: int(call.asked("top") or 50)]
-
-
-@answers("ListSignIns")
-def list_signins(call: Call) -> Any:
-    """Invoke-ListSignIns.ps1."""
-    single_tenant(call)
-    since = stamp(call.state.today - timedelta(days=float(call.asked("Days") or 7)))
-    rows = [row for row in call.tenant.signins if row["createdDateTime"] >= since]
-    if call.flag("failedLogonsOnly"):
-        rows = [row for row in rows if row["status"]["errorCode"] == 50126]
-    threshold = int(call.asked("FailureThreshold") or 0)
-    if call.asked("failedLogonsOnly") and threshold:
-        counts: dict[str, int] = {}
-        for row in rows:
-            counts[row["userPrincipalName"]] = counts.get(row["userPrincipalName"], 0) + 1
-        rows = [row for row in rows if counts[row["userPrincipalName"]] >= threshold]
-    return [
-        {
-            **row,
-            "additionalDetails": row["status"]["additionalDetails"],
-            "errorCode": row["status"]["errorCode"],
-            "locationcipp": f"{row['location']['city']} - {row['location']['countryOrRegion']}",
-        }
-        for row in rows
-    ]
-
-
-@answers("ListBasicAuth")
-def list_basic_auth(call: Call) -> Any:
-    """Invoke-ListBasicAuth.ps1: sign-ins by old protocols."""
-
-    def rows() -> list[Row]:
-        return [
-            {
-                "Tenant": tenant.domain,
-                "clientAppUsed": row["clientAppUsed"],
-                "userPrincipalName": row["userPrincipalName"],
-                "Status": row["status"]["failureReason"] if row["status"]["errorCode"] else "Success",
-            }
-            for tenant in call.tenants
-            for row in tenant.signins
-            if row["clientAppUsed"] == "IMAP4"
-        ]
-
-    if not call.all_tenants:
-        return rows()
-    waiting = {"MetaData": "Loading data for all tenants. Please check back in 10 minutes"}
-    return placeholder(call, "Basic Auth - All Tenants", waiting, rows)
-
-
-@answers("ListInactiveAccounts")
-def list_inactive(call: Call) -> Any:
-    """Invoke-ListInactiveAccounts.ps1: enabled members who have not signed in for 180 days or the number given."""
-    days = int(call.asked("InactiveDays") or 180)
-    rows = []
-    for tenant in call.tenants:
-        for user in tenant.users.values():
-            if not user["accountEnabled"] or user["userType"] == "Guest":
-                continue
-            activity = user["signInActivity"] or {}
-            seen = [activity[name] for name in ("lastSignInDateTime", "lastNonInteractiveSignInDateTime") if activity]
-            idle = (tenant.today - parse_stamp(max(seen))).days if seen else None
-            if idle is None or idle >= days:
-                rows.append(_inactive(tenant, user, activity, idle))
-    return rows
-
-
-def _inactive(tenant: Tenant, user: Row, activity: Row, idle: int | None) -> Row:
-    return {
-        "tenantId": tenant.domain,
-        "tenantDisplayName": tenant.name,
-        "azureAdUserId": user["id"],
-        "userPrincipalName": user["userPrincipalName"],
-        "displayName": user["displayName"],
-        "userType": user["userType"],
-        "createdDateTime": user["createdDateTime"],
-        "lastSignInDateTime": activity.get("lastSignInDateTime"),
-        "lastNonInteractiveSignInDateTime": activity.get("lastNonInteractiveSignInDateTime"),
-        "lastRefreshedDateTime": stamp(tenant.today),
-        "numberOfAssignedLicenses": len(user["assignedLicenses"]),
-        "daysSinceLastSignIn": idle,
-        "accountEnabled": user["accountEnabled"],
-        "Tenant": tenant.domain,
-    }
-
-
 @answers("ListDeletedItems")
 def list_deleted(call: Call) -> Any:
     """Invoke-ListDeletedItems.ps1."""
     single_tenant(call)
     return [{name: value for name, value in row.items() if name[0] != "_"} for row in call.tenant.deleted.values()]
-
-
-@answers("ListJITAdmin")
-def list_jit_admin(call: Call) -> Any:
-    """Invoke-ListJITAdmin.ps1: for one tenant at once, for all of them by way of a queue."""
-
-    def rows() -> list[Row]:
-        return [
-            {"Tenant": tenant.domain, **row} if call.all_tenants else row
-            for tenant in call.tenants
-            for row in tenant.jit_admins.values()
-        ]
-
-    if call.all_tenants:
-        return queued(call, "JIT Admin List - All Tenants", rows)
-    return {"Results": rows(), "Metadata": {"Method": "BulkRequest"}}
-
-
-@answers("ExecBECCheck")
-def check_compromise(call: Call) -> Any:
-    """Invoke-ExecBECCheck.ps1: the first call starts the check and tells a GUID; ask with it until it is ready."""
-    key = call.asked("userid") or call.asked("GUID")
-    checks = call.state.compromise_checks
-    if key not in checks or call.flag("overwrite"):
-        checks[key] = 0
-        return {"GUID": call.asked("userid")}
-    if not call.asked("GUID"):
-        return {"GUID": call.asked("userid")}
-    checks[key] += 1
-    if checks[key] <= call.state.queue_polls:
-        return {"Waiting": True}
-    found = next(((tenant, user) for tenant in call.state.tenants if (user := tenant.user(key))), None)
-    if found is None:
-        return {"Waiting": True}
-    tenant, user = found
-    box = tenant.mailboxes.get(user["id"])
-    week = stamp(tenant.today - timedelta(days=7))
-    return Answer(_findings(tenant, user, box.rules if box else [], week))
-
-
-def _findings(tenant: Tenant, user: Row, rules: list[Row], week: str) -> Row:
-    return {
-        "AddedApps": [],
-        "SuspectUserMailboxLogons": [],
-        "LastSuspectUserLogon": [row for row in tenant.signins if row["userId"] == user["id"]][:10],
-        "SuspectUserDevices": [],
-        "NewRules": rules,
-        "MailboxPermissionChanges": [],
-        "NewUsers": [
-            {name: row[name] for name in ("userPrincipalName", "displayName", "createdDateTime", "id")}
-            for row in tenant.users.values()
-            if row["createdDateTime"] >= week
-        ],
-        "MFADevices": [{"@odata.type": f"#{name}"} for name in tenant.mfa[user["id"]]["methods"]],
-        "ChangedPasswords": [
-            {name: row[name] for name in ("displayName", "userPrincipalName", "lastPasswordChangeDateTime")}
-            for row in tenant.users.values()
-            if row["lastPasswordChangeDateTime"] >= week
-        ],
-        "ExtractedAt": stamp(tenant.today),
-    }

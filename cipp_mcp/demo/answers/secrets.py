@@ -30,7 +30,7 @@ def local_password(call: Call) -> Any:
 @answers("ExecGetRecoveryKey")
 def recovery_key(call: Call) -> Any:
     """Invoke-ExecGetRecoveryKey.ps1."""
-    key = text(first(call.asked("GUID"), call.sent("GUID")))
+    key = text(call.given("GUID"))
     kind = text(first(call.sent("RecoveryKeyType"), "BitLocker"))
     if kind.lower() not in ("bitlocker", "filevault", "biospassword"):
         return Answer({"Results": f"Invalid RecoveryKeyType specified: {kind}."}, 500)

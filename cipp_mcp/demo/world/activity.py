@@ -124,6 +124,7 @@ def make_audit_logs(tenant: Tenant) -> list[Row]:
                 "Title": f"{title} for {user['userPrincipalName']}",
                 "Data": {
                     "Title": title,
+                    "IP": f"198.51.100.{chance.randrange(1, 255)}",
                     "ActionUrl": f"https://cipp.example/identity/administration/users/user/bec?userId={user['id']}",
                     "RawData": {
                         "CreationTime": when,

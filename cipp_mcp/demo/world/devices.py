@@ -95,6 +95,7 @@ def _device(tenant: Tenant, user: dict[str, Any], system: str, name: str, chance
         "managementState": "managed",
         "deviceActionResults": [],
         "notes": None,
+        "activationLockBypassCode": f"DEMO-{chance.getrandbits(32):08X}" if system == "iOS" else None,
         "_laps": f"Lq{chance.getrandbits(40):010x}!",
         "_key": "-".join(f"{chance.randrange(10**6):06d}" for _ in range(8)),
         "_key_id": draw_guid(chance),

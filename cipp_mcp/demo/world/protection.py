@@ -65,6 +65,7 @@ def make_quarantine(tenant: Tenant) -> dict[str, Row]:
             "TagName": "AdminOnlyAccessPolicy" if kind in ("HighConfPhish", "Malware") else "DefaultFullAccessPolicy",
             "Expires": days_before(tenant.today, when - 30),
             "Released": False,
+            "ReleasedUser": [],
             "ReleaseStatus": "NOTRELEASED",
             "QuarantineTypes": kind,
             "Direction": "Inbound",
@@ -189,6 +190,7 @@ def make_allow_block(tenant: Tenant) -> dict[str, Row]:
     rows = (("partner@fabricam-consulting.example", "Allow"), ("billing@supplier-invoices.example", "Block"))
     return {
         value: {
+            "Identity": f"{value}-{action}",
             "Value": value,
             "Action": action,
             "ListType": "Sender",

@@ -145,6 +145,8 @@ def make_connectors(tenant: Tenant) -> dict[str, Row]:
         "Comment": "Adds signatures to outgoing mail",
         "SmartHosts": ["smtp.signatures.example"],
         "SenderIPAddresses": [],
+        "SenderDomains": [],
+        "RecipientDomains": ["*"],
         "TlsSettings": "CertificateValidation",
         "TlsDomain": "signatures.example",
         "TlsSenderCertificateName": None,

@@ -31,6 +31,8 @@ class State:
         self.today = datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC)
         self.queue_polls = queue_polls
         self.queues = Queues()
+        self.changes = 0
+        """How many ids and passwords have been handed out, so that the next one is new."""
         self.compromise_checks: dict[str, int] = {}
         """How often each user's check for compromise has been asked for."""
         self.tenants = [Tenant(number, size, seed, self.today) for number, size in enumerate(_sizes(users, tenants))]
@@ -50,6 +52,10 @@ class State:
     @cached_property
     def webhook_rules(self) -> dict[str, Row]:
         return tables.make_webhook_rules(self)
+
+    @cached_property
+    def tenant_groups(self) -> dict[str, Row]:
+        return tables.make_tenant_groups(self)
 
     @cached_property
     def logs(self) -> list[Row]:

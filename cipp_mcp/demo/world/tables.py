@@ -178,6 +178,26 @@ def make_webhook_rules(state: State) -> dict[str, Row]:
     return {key: row}
 
 
+def make_tenant_groups(state: State) -> dict[str, Row]:
+    """Groups of tenants by id: one made by hand, one that follows a rule."""
+    gold, everyone = guid(state.seed, "tenantgroup", 1), guid(state.seed, "tenantgroup", 2)
+    rule = {"property": "availableLicense", "operator": "in", "value": [{"value": "SPB", "label": "Business Premium"}]}
+    base: Row = {"Description": "", "RuleLogic": None, "ExcludePartnerTenant": False, "DynamicRules": None}
+    premium = [tenant.id for tenant in state.tenants if tenant.profile.main_sku == "SPB"]
+    return {
+        gold: {**base, "Id": gold, "Name": "Gold support", "GroupType": "static", "_members": [state.tenants[0].id]},
+        everyone: {
+            **base,
+            "Id": everyone,
+            "Name": "Business Premium customers",
+            "GroupType": "dynamic",
+            "RuleLogic": "and",
+            "DynamicRules": [rule],
+            "_members": premium,
+        },
+    }
+
+
 _MESSAGES = (
     ("Standards", "Info", "The unified audit log is already switched on"),
     ("Standards", "Error", "Could not set the anti-phishing policy: the tenant has no licence for it"),
