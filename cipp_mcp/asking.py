@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cipp_mcp.clean import clean_text
+from cipp_mcp.clean import one_line
 from cipp_mcp.errors import CippError
 from cipp_mcp.mask import WITHHELD
 from cipp_mcp.planning import Plan
@@ -103,11 +103,11 @@ class Asking:
             )
         if typed is not None:
             lines.append(f"To approve, type: {typed}")
-        return cut_text("\n".join(clean_text(line) for line in lines if line), 2500)
+        return "\n".join(cut_text(one_line(line), 1300) for line in lines if line)
 
     async def _look_up(self, plan: Plan, target: Target, value: str) -> tuple[str, str]:
         """(how the target is shown, the name that identifies it)."""
-        shown = clean_text(value)[:200]
+        shown = one_line(value)[:200]
         if target.kind not in _GRAPH_PATH:
             return shown, shown
         tenant = plan.scope.tenants[0].domain if len(plan.scope.tenants) == 1 else None
@@ -120,11 +120,11 @@ class Asking:
         except CippError:
             rows = []
         row = rows[0] if len(rows) == 1 and isinstance(rows[0], dict) else {}
-        name = clean_text(str(row.get(column) or ""))
+        name = one_line(str(row.get(column) or ""))
         if not name:
             return f"{shown} (as given; CIPP did not find it)", shown
-        display = clean_text(str(row.get("displayName") or row.get("deviceName") or name))
-        return f"{display} <{name}>, id {clean_text(str(row.get('id') or value))}", name
+        display = one_line(str(row.get("displayName") or row.get("deviceName") or name))
+        return f"{display} <{name}>, id {one_line(str(row.get('id') or value))}", name
 
 
 def target_values(arguments: Mapping[str, Any], path: str) -> list[str]:

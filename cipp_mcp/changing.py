@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from cipp_mcp.audit import Audit, AuditEntry
 from cipp_mcp.caller import Caller
 from cipp_mcp.clean import clean_text
 from cipp_mcp.errors import CippError, Unknown
+from cipp_mcp.guard import shown_only
 from cipp_mcp.jobs import Progress
 from cipp_mcp.mask import mask
 from cipp_mcp.outcome import Outcome, parse_json, read_answer
@@ -83,9 +85,21 @@ class Changer:
         return outcome
 
     def _outcome(self, plan: Plan, caller: Caller, answer: Answer) -> Outcome:
-        if caller.policy.secrets:
+        restricted = plan.guard is not None and plan.guard.restricted
+        if caller.policy.secrets and not restricted:
             return read_answer(plan.endpoint, answer)
-        return read_answer(plan.endpoint, _masked_answer(answer, plan.endpoint.response.secrets))
+        try:
+            value = parse_json(answer.content)
+        except ValueError:
+            value = answer.content.decode("utf-8", "replace")
+        if not caller.policy.secrets:
+            value, _ = mask(value, plan.endpoint.response.secrets, change=True)
+        may_show = plan.guard.row_filter(plan.endpoint) if plan.guard is not None else None
+        if may_show is not None:
+            value = shown_only(value, may_show)
+        # What is read from here on, and kept, has no credential and no other tenant in it.
+        content = b"" if value is None else value.encode() if isinstance(value, str) else json.dumps(value).encode()
+        return read_answer(plan.endpoint, replace(answer, content=content))
 
     async def _verify(self, plan: Plan, outcome: Outcome, progress: Progress) -> None:
         back = read_back(plan.endpoint.verify, plan.arguments)
@@ -189,18 +203,3 @@ def _filled(value: Any, arguments: Mapping[str, Any]) -> Any:
 
 def _first(value: Any) -> Any:
     return plain(value[0]) if isinstance(value, list) and value else value
-
-
-def _masked_answer(answer: Answer, secrets: list[str]) -> Answer:
-    """`answer` with its credentials withheld, before anything reads it."""
-    try:
-        value = parse_json(answer.content)
-    except ValueError:
-        value = answer.content.decode("utf-8", "replace")
-        masked, _ = mask(value, secrets, change=True)
-        return Answer(answer.status, answer.content_type, answer.headers, masked.encode(), answer.seconds)
-    if value is None:
-        return answer
-    masked, _ = mask(value, secrets, change=True)
-    content = json.dumps(masked, ensure_ascii=True).encode()
-    return Answer(answer.status, answer.content_type, answer.headers, content, answer.seconds)

@@ -18,6 +18,11 @@ def clean_text(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _HIDDEN.sub("", text)
 
 
+def one_line(text: str) -> str:
+    """`text` cleaned and on one line, so that it cannot add lines to what a person is asked."""
+    return " ".join(clean_text(text).split())
+
+
 def clean(value: Any, depth: int = 0) -> Any:
     """`value` with every string in it cleaned, names included; nesting beyond 60 levels becomes null."""
     if isinstance(value, str):

@@ -11,7 +11,7 @@ from cipp_mcp.errors import Refused
 from cipp_mcp.policy import Policy
 from cipp_mcp.registry import Endpoint, Risk
 from cipp_mcp.request import plain
-from cipp_mcp.risk import strings
+from cipp_mcp.risk import RELAYS, strings
 from cipp_mcp.tenants import ALL_TENANTS, Tenant, Tenants
 
 # Arguments that hold tenants, whatever else they are called; names of switches about tenants are excluded.
@@ -50,8 +50,9 @@ class Guard:
         self.allowed = [tenant for tenant in tenants.all if self._is_allowed(tenant)]
         foreign = [tenant for tenant in tenants.all if tenant not in self.allowed]
         self._foreign = {identifier for tenant in foreign for identifier in tenant.identifiers}
-        names = {tenant.name.strip().lower() for tenant in foreign} - {t.name.strip().lower() for t in self.allowed}
-        self._foreign_names = names
+        identifiers = {identifier for tenant in tenants.all for identifier in tenant.identifiers}
+        ours = {tenant.name.strip().lower() for tenant in self.allowed}
+        self._foreign_names = {tenant.name.strip().lower() for tenant in foreign} - ours - identifiers
         words = sorted(map(re.escape, self._foreign), key=len, reverse=True)
         self._mentions = re.compile(rf"(?<![\w-])({'|'.join(words)})(?![\w-])", re.IGNORECASE) if words else None
 
@@ -118,26 +119,24 @@ class Guard:
                 raise self._not_allowed(text)
             if _TENANT_NAME.search(name) and not _NO_TENANT_VALUE.match(text) and text.lower() != ALL_TENANTS.lower():
                 self.resolve(text)
-        if self._mentions is not None:
-            for text in strings(dict(arguments)):
-                found = self._mentions.search(text)
-                if found:
-                    raise self._not_allowed(found[0])
+        relays = endpoint.name in RELAYS
+        for text in strings(dict(arguments)):
+            found = self._mentions.search(text) if self._mentions is not None else None
+            named = next((name for name in self._foreign_names if relays and name in text.lower()), None)
+            if found or named:
+                raise self._not_allowed(found[0] if found else str(named))
 
     def check_lists(self, arguments: Mapping[str, Any]) -> None:
         """Raises Refused when a list of tenants names one that does not exist: CIPP would report success all the same."""
         for tenants in _values_named(arguments, _TENANT_LIST):
             for name, text in _named_strings({"tenants": tenants}):
                 folded = text.strip().lower()
-                if name == "tenants" and folded not in ("", "none", ALL_TENANTS.lower(), "true", "false"):
+                names_one = name == "tenants" or _TENANT_NAME.search(name)
+                if names_one and folded not in ("", "none", ALL_TENANTS.lower(), "true", "false"):
                     self.resolve(text)
 
     def _check_estate(self, endpoint: Endpoint, arguments: Mapping[str, Any], risk: Risk) -> None:
-        if endpoint.name == "ListTenants":
-            return
-        if risk == "read" and endpoint.response.kind == "list" and endpoint.response.tenant_column:
-            return
-        if "tenantFilter" in arguments and risk == "read" and endpoint.response.tenant_column:
+        if endpoint.name == "ListTenants" or (risk == "read" and endpoint.response.tenant_column):
             return
         raise Refused(
             f"{endpoint.name} sees or touches more than single tenants, and this server is limited to some. Nothing was sent.",
@@ -247,6 +246,17 @@ def _column(row: dict[str, Any], path: str) -> Any:
     from cipp_mcp.results.shape import dig
 
     return dig(row, path)
+
+
+def shown_only(value: Any, may_show: Callable[[Any], bool]) -> Any:
+    """`value` without the objects in it, at any depth, that may not be shown."""
+    if isinstance(value, dict):
+        if not may_show(value):
+            return None
+        return {name: shown_only(inner, may_show) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [shown_only(item, may_show) for item in value if not isinstance(item, dict) or may_show(item)]
+    return value
 
 
 def keep_rows(rows: Iterable[tuple[Any, str]], may_show: Callable[[Any], bool] | None) -> Iterable[tuple[Any, str]]:

@@ -97,6 +97,7 @@ class Planner:
             guard.check_arguments(endpoint, given, risk)
             if not _reads(risk):
                 guard.check_lists(given)
+                given = _with_whole_tenants(endpoint, given, guard)
         several = not _reads(risk) and acts_on_several(endpoint, given, scope)
         if check and several and not caller.policy.all_tenant_writes:
             raise Refused(
@@ -152,6 +153,29 @@ class Planner:
 
 def _form(tenant: Tenant, endpoint: Endpoint) -> str:
     return tenant.id if endpoint.tenant_form == "id" else tenant.domain
+
+
+def _with_whole_tenants(endpoint: Endpoint, given: Mapping[str, Any], guard: Guard) -> dict[str, Any]:
+    """`given` with tenants in the shape {defaultDomainName, customerId} where CIPP reads both of each."""
+    filled = dict(given)
+    for name, value in given.items():
+        parameter = endpoint.parameters.get(name)
+        inner = parameter.items.properties if parameter is not None and parameter.items is not None else None
+        if not inner or not {"defaultDomainName", "customerId"} <= set(inner):
+            continue
+        whole = []
+        for one in value if isinstance(value, list) else [value]:
+            text = (
+                one if isinstance(one, str) else (one.get("defaultDomainName") or one.get("customerId") or plain(one))
+            )
+            if isinstance(text, str) and text != ALL_TENANTS:
+                tenant = guard.resolve(text)
+                known = {"defaultDomainName": tenant.domain, "customerId": tenant.id, "displayName": tenant.name}
+                whole.append({field: known[field] for field in inner if field in known})
+            else:
+                whole.append(one)
+        filled[name] = whole
+    return filled
 
 
 def _reads(risk: Risk) -> bool:

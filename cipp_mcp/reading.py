@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from cipp_mcp.caller import Caller
 from cipp_mcp.errors import CallFailed, CippError
-from cipp_mcp.guard import keep_rows
+from cipp_mcp.guard import keep_rows, shown_only
 from cipp_mcp.jobs import Progress
 from cipp_mcp.mask import mask
 from cipp_mcp.outcome import Outcome, read_answer
@@ -28,7 +28,7 @@ from cipp_mcp.wire import Answer, Request
 INLINE_BYTES = 256 * 1024
 _MAX_PAGES = 200
 _MAX_PAGED_ROWS = 100_000
-_POLL_SECONDS = (1.0, 2.0, 3.0, 5.0)
+_POLL_SECONDS = (0.3, 0.7, 1.0, 2.0, 3.0, 5.0)
 _QUEUE_DONE = ("completed", "failed")
 _TENANT_COLUMN = "Tenant"
 
@@ -299,14 +299,4 @@ def _clear_data(plan: Plan, caller: Caller, outcome: Outcome) -> None:
         outcome.data, _ = mask(outcome.data, plan.endpoint.response.secrets, change=False)
     if plan.guard is not None and plan.guard.restricted and outcome.data is not None:
         may_show = plan.guard.row_filter(plan.endpoint)
-        outcome.data = _shown_only(outcome.data, may_show) if may_show is not None else outcome.data
-
-
-def _shown_only(value: Any, may_show: Callable[[Any], bool]) -> Any:
-    if isinstance(value, dict):
-        if not may_show(value):
-            return None
-        return {name: _shown_only(inner, may_show) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_shown_only(item, may_show) for item in value if not isinstance(item, dict) or may_show(item)]
-    return value
+        outcome.data = shown_only(outcome.data, may_show) if may_show is not None else outcome.data

@@ -18,6 +18,8 @@ _GRAPH_SECRET = re.compile(
     re.IGNORECASE,
 )
 _GRAPH_RELAYS = frozenset({"ListGraphRequest", "ListGraphBulkRequest", "ExecGraphRequest"})
+RELAYS = _GRAPH_RELAYS | {"ListExoRequest"}
+"""Endpoints that pass a request of the caller's own on to Graph or Exchange."""
 # Words by which an argument asks for more than its endpoint's own risk (api-facts §6).
 _ESCALATING = re.compile(r"delete|remove|wipe|purge|cancel|reset|retire", re.IGNORECASE)
 _ACTION_NAMES = frozenset({"action", "operation", "state"})

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from cipp_mcp.clean import clean_text
+from cipp_mcp.clean import one_line
 from cipp_mcp.errors import CallFailed, Refused
 
 ALL_TENANTS = "AllTenants"
@@ -59,7 +59,7 @@ class Tenants:
                     Tenant(
                         id=str(row["customerId"]),
                         domain=str(row["defaultDomainName"]),
-                        name=clean_text(str(row.get("displayName") or row["defaultDomainName"])),
+                        name=one_line(str(row.get("displayName") or row["defaultDomainName"])),
                         initial=str(row.get("initialDomainName") or ""),
                     )
                 )

@@ -146,7 +146,12 @@ async def test_two_steps_are_not_open_to_a_host_that_can_ask(demo: DemoCipp, vic
 
 @pytest.mark.parametrize(
     "changed",
-    [{"Enable": True}, {"ID": "other@hartwelldental.example"}, {"tenantFilter": "obrienplumbing.example"}, {"extra": {"More": 1}}],
+    [
+        {"Enable": True},
+        {"ID": "other@hartwelldental.example"},
+        {"tenantFilter": "obrienplumbing.example"},
+        {"extra": {"More": 1}},
+    ],
     ids=str,
 )
 async def test_a_changed_argument_voids_the_confirmation(demo: DemoCipp, victim: Any, changed: dict[str, Any]) -> None:

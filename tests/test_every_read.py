@@ -30,8 +30,10 @@ def plausible_arguments(endpoint: Endpoint, tenant: str) -> dict[str, object]:
     """A value of the declared type for whatever the endpoint cannot do without."""
     arguments: dict[str, object] = {}
     for name, parameter in endpoint.parameters.items():
-        if name == "tenantFilter":
-            arguments[name] = tenant
+        if name in ("tenantFilter", "selectedTenants"):
+            element = parameter.items or Parameter()
+            one: object = {"defaultDomainName": tenant} if element.type == "object" else tenant
+            arguments[name] = one if parameter.type == "string" else [one]
         elif parameter.required or parameter.required_when:
             arguments[name] = sample(parameter)
     for group in endpoint.one_of:

@@ -92,7 +92,7 @@ class Call:
         """A tenant by name or id; an unknown one is an error in the handler."""
         found = self.state.tenant(name)
         if found is None:
-            raise Refused(Answer(f"Tenant {name} could not be found in the cache of tenants.", 500))
+            raise Refused(Answer(f"No tenant is called {name}: not found.", 500))
         return self.settled(found)
 
     def settled(self, tenant: Tenant) -> Tenant:

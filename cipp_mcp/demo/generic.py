@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
+from cipp_mcp.demo import plausible
 from cipp_mcp.demo.calls import Answer, Call
 from cipp_mcp.demo.catalogue import catalogue
 from cipp_mcp.demo.world import seeds
 from cipp_mcp.demo.world.tenant import Row, Tenant
 
-_DATES = ("datetime", "date", "timestamp", "time", "expiry", "expiration", "lastrefresh", "createdat", "updatedat")
-_TENANTS = frozenset({"tenant", "tenantfilter", "defaultdomainname", "tenantname", "partitionkey", "domain"})
-_PEOPLE = frozenset(
-    {"userprincipalname", "upn", "mail", "email", "user", "username", "appliedby", "createdby", "updatedby"}
-)
-_TITLES = frozenset({"displayname", "name", "title", "label", "templatename", "rulename", "policyname"})
-_YES_NO = ("is", "has", "enable", "allow", "require")
 # What an error record looks like; the document declares these fields, CIPP sends them only when something failed.
 _NOISE = frozenset({"exception", "categoryinfo", "invocationinfo", "errordetails", "etag", "scriptstacktrace", "error"})
 
@@ -85,52 +78,13 @@ def _row(call: Call, tenant: Tenant, number: int) -> Row:
     wanted = columns | {name: kind for name, kind in fields.items() if name.lower() not in _NOISE}
     if len(wanted) > len({"Results", "Metadata"} & set(wanted)):
         wanted = {name: kind for name, kind in wanted.items() if name not in ("Results", "Metadata")}
-    row = {name: _value(call, tenant, name, kind, number) for name, kind in wanted.items()}
+    row = {name: plausible.value(tenant, call.endpoint, name, kind, number) for name, kind in wanted.items()}
     for column in endpoint.response.columns:
         outer, _, inner = column.partition(".")
         if inner and column not in row and "." not in inner and not isinstance(row[outer], list):
             nested = row[outer] if isinstance(row[outer], dict) else {}
-            row[outer] = nested | {inner: _value(call, tenant, inner, "any", number)}
+            row[outer] = nested | {inner: plausible.value(tenant, call.endpoint, inner, "any", number)}
         elif inner and column not in row and isinstance(row[outer], dict):
             middle, _, last = inner.partition(".")
-            row[outer] |= {middle: {last: _value(call, tenant, last, "any", number)}}
+            row[outer] |= {middle: {last: plausible.value(tenant, call.endpoint, last, "any", number)}}
     return row
-
-
-def _value(call: Call, tenant: Tenant, name: str, kind: str, number: int) -> Any:
-    chance = seeds.source(call.state.seed, call.endpoint, tenant.number, name, number)
-    folded = name.lower()
-    if kind == "array":
-        return []
-    if kind == "object":
-        return {}
-    if kind == "boolean" or (kind == "any" and folded.startswith(_YES_NO)):
-        return chance.random() < 0.5
-    if kind in ("integer", "number") or folded.endswith(("count", "percentage", "score", "priority")):
-        return chance.randrange(0, 100)
-    if "." in name:
-        return None
-    return _text(call, tenant, name, number, chance)
-
-
-def _text(call: Call, tenant: Tenant, name: str, number: int, chance: random.Random) -> str:
-    folded = name.lower()
-    if folded in _TENANTS:
-        return tenant.domain
-    if folded in ("tenantid", "customerid"):
-        return tenant.id
-    if folded == "results":
-        return f"{call.endpoint} of {tenant.name}"
-    if folded in ("id", "guid", "rowkey") or name.endswith(("Id", "ID", "Guid", "GUID")):
-        return seeds.guid(call.state.seed, call.endpoint, tenant.number, name, number)
-    if folded.endswith(_DATES):
-        return seeds.days_before(tenant.today, chance.uniform(1, 200))
-    if folded in _PEOPLE:
-        users = list(tenant.users.values())
-        return str(users[chance.randrange(len(users))]["userPrincipalName"])
-    if folded.endswith("url"):
-        return f"https://{tenant.domain}/{folded}"
-    if folded.endswith(("state", "status")):
-        return "Enabled" if chance.random() < 0.7 else "Disabled"
-    words = " ".join(catalogue()[call.endpoint].endpoint.title.split()[1:]) or call.endpoint
-    return f"{words} {number + 1}" if folded in _TITLES else f"{name} {number + 1}"

@@ -56,10 +56,10 @@ def queued(call: Call, name: str, rows: Callable[[], Rows], flagged: bool = Fals
             queue.look()
         if queue.done:
             return {"Results": rows(), "Metadata": {"QueueId": None}}
-        still = f"Still loading data for {_whom(call)}. Please check back in a few more minutes"
+        still = f"Still loading data for {_whom(call)}, ask again a little later"
         return {"Results": [], "Metadata": {"QueueMessage": still, "QueueId": queue.id, **_mark(flagged)}}
     queue = start(call, name, reference)
-    text = f"Loading data for {_whom(call)}. Please check back in a few minutes"
+    text = f"Loading data for {_whom(call)}, ask again in a few minutes"
     return {"Results": [], "Metadata": {"QueueMessage": text, "QueueId": queue.id, **_mark(flagged)}}
 
 

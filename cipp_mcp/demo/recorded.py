@@ -66,6 +66,8 @@ class Override:
     content_type: str | None = None
     times: int | None = None
     delay: float = 0.0
+    genuine: bool = False
+    """Whether the real answer is given after the delay."""
 
 
 class Overrides:
@@ -76,8 +78,15 @@ class Overrides:
         self._waiting: defaultdict[str, deque[Override]] = defaultdict(deque)
 
     def add(self, endpoint: str, override: Override) -> None:
+        """Limited answers come before the unlimited one, of which the newest counts."""
         with self._lock:
-            self._waiting[endpoint].append(override)
+            limited = [other for other in self._waiting[endpoint] if other.times is not None]
+            unlimited = [other for other in self._waiting[endpoint] if other.times is None]
+            if override.times is None:
+                unlimited = [override]
+            else:
+                limited.append(override)
+            self._waiting[endpoint] = deque(limited + unlimited)
 
     def clear(self) -> None:
         with self._lock:

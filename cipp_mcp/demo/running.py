@@ -110,10 +110,15 @@ class DemoCipp:
     ) -> None:
         """Answers calls of `endpoint` with this instead, the next `times` calls or all of them.
 
-        `bytes` and `str` bodies go out as they are, anything else as JSON; `delay` is in seconds. Several answers
-        for one endpoint are given in turn. The call does nothing to the state.
+        `bytes` and `str` bodies go out as they are, anything else as JSON; `delay` is in seconds. Several limited
+        answers for one endpoint are given in turn, before an unlimited one. The call does nothing to the state.
+        ``token`` stands for the token endpoint.
         """
         self._overrides.add(endpoint, Override(status, body, dict(headers or {}), content_type, times, delay))
+
+    def delay(self, endpoint: str, seconds: float, times: int | None = None) -> None:
+        """Lets calls of `endpoint` take so long; what they do, they do at the end, wherever the caller is by then."""
+        self._overrides.add(endpoint, Override(times=times, delay=seconds, genuine=True))
 
     def restore(self) -> None:
         """Takes back everything that `answer` laid down."""

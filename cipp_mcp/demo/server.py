@@ -60,9 +60,9 @@ class Server:
             await self._api(method, path, pairs, headers, content, send)
         elif path.endswith("/oauth2/v2.0/token") and method == "POST":
             form = dict(parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True))
-            status, document = self._identity.token(path.split("/")[1], form)
-            self._token_requests.append(Recorded(method, path, "token", {}, form, status))
-            await _send(send, Answer(document, status, {"cache-control": "no-store"}))
+            answer = await self._token(path.split("/")[1], form)
+            self._token_requests.append(Recorded(method, path, "token", {}, form, answer.status))
+            await _send(send, answer)
         elif path.endswith("/.well-known/openid-configuration"):
             status, document = Identity.discovery(self._base, path.split("/")[1])
             await _send(send, Answer(document, status))
@@ -70,6 +70,13 @@ class Server:
             await _send(send, Answer(self._identity.keys()))
         else:
             await _send(send, Answer(_PAGE, content_type=_HTML))
+
+    async def _token(self, tenant: str, form: dict[str, str]) -> Answer:
+        override = await _overridden(self._overrides.take("token"))
+        if override is not None:
+            return override
+        status, document = self._identity.token(tenant, form)
+        return Answer(document, status, {"cache-control": "no-store"})
 
     async def _api(
         self,
@@ -86,7 +93,7 @@ class Server:
         try:
             body = parse(content) if content.strip() else None
         except DuplicateName as error:
-            told = f"Cannot convert the JSON string because it contains keys with different casing: {error}."
+            told = f"Cannot convert the JSON string: keys with different casing, {error}."
             broken = Answer(told, 500)
         except ValueError:
             # The Functions host hands text that is no JSON to the handler as a string.
@@ -95,10 +102,8 @@ class Server:
         override = self._overrides.take(endpoint) if client else None
         if client is None:
             answer = Answer(b"", 401, {"www-authenticate": "Bearer"})
-        elif override is not None:
-            answer = await _overridden(override)
         else:
-            answer = broken or self._answer(endpoint, pairs, body, client)
+            answer = await _overridden(override) or broken or self._answer(endpoint, pairs, body, client)
         recorded = json.loads(content) if broken else plain(body)
         self._requests.append(Recorded(method, path, endpoint, dict(pairs), recorded, answer.status))
         await _send(send, answer)
@@ -160,9 +165,13 @@ async def _content(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def _overridden(override: Override) -> Answer:
+async def _overridden(override: Override | None) -> Answer | None:
+    if override is None:
+        return None
     if override.delay:
         await asyncio.sleep(override.delay)
+    if override.genuine:
+        return None
     return Answer(override.body, override.status, override.headers, override.content_type)
 
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 BYTES_PER_TOKEN = 3.5
 
 
 def compact(value: Any) -> str:
-    """Compact JSON in UTF-8 without surrogates, so that it can always be encoded."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode("utf-8")
+    """Compact JSON that is valid JSON whatever Python held: no lone surrogates, no NaN, no infinity."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def tokens(text: str) -> int:

@@ -62,6 +62,8 @@ class ResultStore:
         self._lock = threading.RLock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        # Table-valued functions are set up at their first use, which the authorizer of a query would forbid.
+        self._db.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
         # All SQLite memory of this process is results and queries over them.
         self._db.execute(f"PRAGMA hard_heap_limit={max_bytes + 512 * 1024 * 1024}")
 
@@ -155,7 +157,8 @@ class ResultStore:
                 text = compact(row)
             elif "\\ud" in text or "\\uD" in text or "\\u0000" in text or not _encodable(text):
                 # SQLite's JSON functions stop at a zero and cannot decode half a surrogate pair.
-                text = compact(clean(row))
+                row = clean(row)
+                text = compact(row)
             columns.see(row)
             result.count += 1
             result.size += len(text)
@@ -218,7 +221,8 @@ class _Columns:
                 self.kinds[name] = kind if known == "null" else "any"
             return
         # SQLite folds case: of two names that differ in case only, the first is the column.
-        if len(self.kinds) >= _MAX_COLUMNS or '"' in name or "\x00" in name or name.lower() in self._folded:
+        odd = '"' in name or "\x00" in name or not _encodable(name)
+        if odd or len(self.kinds) >= _MAX_COLUMNS or name.lower() in self._folded:
             return
         self._folded[name.lower()] = name
         self.kinds[name] = kind

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from cipp_mcp.demo import DemoCipp
+from cipp_mcp.demo.world.tenant import Row, Tenant
 
 TODAY = datetime.date(2026, 3, 2)
 
@@ -86,3 +87,30 @@ def api(changeable: Api) -> Api:
     fresh.get("PublicPing")
     changeable.demo.reset()
     return fresh
+
+
+@pytest.fixture
+def tenant(api: Api) -> Tenant:
+    return api.demo.state.tenants[0]
+
+
+@pytest.fixture
+def user(tenant: Tenant) -> Row:
+    """An enabled member with a licence, a mailbox and MFA."""
+    return next(
+        user
+        for user in tenant.users.values()
+        if user["accountEnabled"]
+        and user["givenName"]
+        and user["id"] in tenant.mailboxes
+        and tenant.mfa[user["id"]]["methods"]
+    )
+
+
+def read_user(api: Api, key: str) -> Row:
+    row: Row = api.get("ListUsers", tenantFilter=api.tenant, UserID=key).json()[0]
+    return row
+
+
+def label(value: Any) -> dict[str, Any]:
+    return {"label": str(value), "value": value}

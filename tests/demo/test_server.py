@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
+import httpx
 import pytest
 
 from cipp_mcp.demo import DemoCipp
+from cipp_mcp.demo.calls import HANDLERS
 from cipp_mcp.demo.catalogue import BINARY, FLAGGED, REDIRECTS, catalogue
 
 from .conftest import TODAY, Api, connect
@@ -61,6 +64,22 @@ def test_every_endpoint_answers_with_json_in_its_declared_shape(api: Api) -> Non
             wrong.append(f"{name}: {answer.status_code} {answer.text[:80]}")
         elif answer.content and not isinstance(json.loads(answer.content), dict | list):
             wrong.append(f"{name}: {answer.text[:80]}")
+    assert wrong == []
+
+
+def test_made_up_rows_have_the_columns_that_the_registry_names(shared: Api) -> None:
+    wrong = []
+    for name, known in catalogue().items():
+        endpoint = known.endpoint
+        if name in HANDLERS or name in FLAGGED or endpoint.risk != "read" or endpoint.response.kind != "list":
+            continue
+        answer = shared.client.get(
+            f"/api/{name}", params={"tenantFilter": shared.tenant}, headers=shared.login()
+        ).json()
+        rows = answer["Results"] if isinstance(answer, dict) else answer
+        missing = {column.split(".")[0] for column in endpoint.response.columns} - set(rows[0]) - {"Results"}
+        if missing:
+            wrong.append(f"{name}: {missing}")
     assert wrong == []
 
 
@@ -166,6 +185,34 @@ def test_an_answer_laid_down_is_given_as_often_as_asked_for(api: Api) -> None:
     assert api.get("ListTenants").json() == api.get("ListTenants").json() == [{"displayName": "x"}]
     api.demo.restore()
     assert len(api.get("ListTenants").json()) == 4
+
+
+def test_limited_answers_come_before_an_unlimited_one_and_the_newest_unlimited_counts(api: Api) -> None:
+    for body, times in (("old", None), ("once", 1), ("new", None)):
+        api.demo.answer("ListTenants", body=[body], times=times)
+    assert [api.get("ListTenants").json() for _ in range(3)] == [["once"], ["new"], ["new"]]
+
+
+def test_a_call_can_be_made_slow_and_is_carried_out_all_the_same(api: Api) -> None:
+    user = next(iter(api.demo.state.tenants[0].users.values()))
+    api.demo.delay("ExecDisableUser", 0.3, times=1)
+    with pytest.raises(httpx.ReadTimeout):
+        api.client.post(
+            "/api/ExecDisableUser",
+            json={"tenantFilter": api.tenant, "ID": user["id"], "Enable": False},
+            headers=api.login(),
+            timeout=0.05,
+        )
+    assert user["accountEnabled"] is True
+    end = time.monotonic() + 5
+    while user["accountEnabled"] and time.monotonic() < end:
+        api.get("PublicPing")
+    assert user["accountEnabled"] is False
+
+
+def test_the_token_endpoint_can_be_made_to_fail(api: Api) -> None:
+    api.demo.answer("token", status=503, body=b"busy", times=1)
+    assert [api.token().status_code for _ in range(2)] == [503, 200]
 
 
 def test_the_environment_names_everything_a_server_needs(shared: Api) -> None:

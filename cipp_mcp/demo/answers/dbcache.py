@@ -42,7 +42,7 @@ TYPES: dict[str, Callable[[Tenant], list[Row]]] = {
     "IntuneApplications": _table("intune_apps"),
     "IntuneDeviceCompliancePolicies": _table("compliance_policies"),
     "LicenseOverview": licences.licence_rows,
-    "MFAState": lambda tenant: [identity.mfa_row(tenant, user) for user in tenant.users.values()],
+    "MFAState": identity.mfa_rows,
     "Mailboxes": mailboxes.mailbox_rows,
     "ManagedDevices": _table("devices"),
     "NamedLocations": _table("locations"),

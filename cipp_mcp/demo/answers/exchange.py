@@ -20,7 +20,7 @@ def list_trace(call: Call) -> Any:
     name = text(label_or_text(call.sent("tenantFilter")))
     tenant = call.state.tenant(name)
     if tenant is None:
-        return Answer([{"Status": f"Failed to retrieve message trace: tenant '{name}' not found"}], 500)
+        return Answer([{"Status": f"Failed: the trace cannot be read, there is no tenant '{name}'"}], 500)
     if truthy(call.sent("traceDetail")):
         return [row | {"MessageTraceId": call.sent("ID")} for row in _events(tenant, text(call.sent("ID")))]
     rows = tenant.trace

@@ -54,7 +54,7 @@ def list_groups(call: Call) -> Any:
     key = call.asked("groupID")
     members, owners = call.flag("members"), call.flag("owners")
     if (members or owners) and not key:
-        return Answer({"Results": "The 'members' and 'owners' parameters require 'groupID' to be set."}, 400)
+        return Answer({"Results": "Give 'groupID' together with 'members' or 'owners'."}, 400)
     if not key:
         if call.all_tenants or call.flag("UseReportDB"):
             return with_tenant(call, group_rows)
@@ -121,7 +121,7 @@ def list_sender_authentication(call: Call) -> Any:
 def list_roles(call: Call) -> Any:
     """Invoke-ListRoles.ps1."""
     if call.all_tenants:
-        return Answer("Failed to list roles for tenant AllTenants.", 400)
+        return Answer("Failed: roles are read for one tenant at a time.", 400)
     tenant = call.tenant
     rows = []
     for template, name, text in ROLES:

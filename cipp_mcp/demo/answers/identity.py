@@ -9,7 +9,7 @@ from cipp_mcp.demo.calls import Answer, Call, answers
 from cipp_mcp.demo.habits import placeholder, single_tenant
 from cipp_mcp.demo.world import skus
 from cipp_mcp.demo.world.devices import directory_device
-from cipp_mcp.demo.world.policies import covering, global_administrators, is_admin
+from cipp_mcp.demo.world.policies import covering, global_administrators, memberships
 from cipp_mcp.demo.world.tenant import Row, Tenant
 
 # One grey pixel.
@@ -75,12 +75,18 @@ def list_user_counts(call: Call) -> Any:
     }
 
 
-def mfa_row(tenant: Tenant, user: Row) -> Row:
-    """A row of the MFA report (Get-CIPPMFAState.ps1)."""
+def mfa_rows(tenant: Tenant) -> list[Row]:
+    """The MFA report of a tenant."""
+    known = memberships(tenant)
+    return [_mfa_row(tenant, user, known) for user in tenant.users.values()]
+
+
+def _mfa_row(tenant: Tenant, user: Row, known: dict[str, tuple[set[str], set[str]]]) -> Row:
+    # Get-CIPPMFAState.ps1
     mfa = tenant.mfa[user["id"]]
     policies = [
         policy
-        for policy in covering(tenant, user)
+        for policy in covering(tenant, user, known)
         if "mfa" in ((policy["grantControls"] or {}).get("builtInControls") or [])
     ]
     active = [policy for policy in policies if policy["state"] == "enabled"]
@@ -106,7 +112,7 @@ def mfa_row(tenant: Tenant, user: Row) -> Row:
             for policy in policies
         ],
         "CoveredBySD": not tenant.ca_policies,
-        "IsAdmin": is_admin(tenant, user),
+        "IsAdmin": bool(known.get(user["id"], (set(), set()))[1]),
         "UserType": user["userType"],
         "RowKey": user["userPrincipalName"].replace("#", ""),
         "PartitionKey": "users",
@@ -118,11 +124,11 @@ def list_mfa_users(call: Call) -> Any:
     """Invoke-ListMFAUsers.ps1: a made-up row for all tenants until the cache is filled."""
 
     def rows() -> list[Row]:
-        return [mfa_row(tenant, user) for tenant in call.tenants for user in tenant.users.values()]
+        return [row for tenant in call.tenants for row in mfa_rows(tenant)]
 
     if not call.all_tenants or call.flag("UseReportDB"):
         return rows()
-    waiting = {"UPN": "Loading data for all tenants. Please check back in a few minutes"}
+    waiting = {"UPN": "Loading data for all tenants, ask again in a few minutes"}
     return placeholder(call, "MFA Users - All Tenants", waiting, rows)
 
 
@@ -143,7 +149,7 @@ def list_per_user_mfa(call: Call) -> Any:
     key = call.asked("userId")
     user = tenant.user(key)
     if user is None:
-        return Answer([f"Failed to get MFA State for {key} : {missing(key)}"], 500)
+        return Answer([f"Failed to read the MFA state of {key}: {missing(key)}"], 500)
     return [{"PerUserMFAState": tenant.mfa[user["id"]]["state"], "UserPrincipalName": key}]
 
 
@@ -168,8 +174,9 @@ def list_user_policies(call: Call) -> Any:
     if user is None:
         return [{}]
     rows = []
+    covered = covering(call.tenant, user, memberships(call.tenant))
     for policy in call.tenant.ca_policies.values():
-        applies = policy in covering(call.tenant, user) and policy["state"] != "disabled"
+        applies = policy in covered and policy["state"] != "disabled"
         rows.append({**policy, "policyApplies": applies, "analysisReasons": "notSet" if applies else "users"})
     return rows
 

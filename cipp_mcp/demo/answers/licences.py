@@ -22,7 +22,7 @@ def list_licences(call: Call) -> Any:
 
     if not call.all_tenants:
         return rows()
-    text = "Loading data for all tenants. Please check back in 1 minute"
+    text = "Loading data for all tenants, ask again in a minute"
     return placeholder(call, "Licenses (All Tenants)", {"Tenant": text, "License": text}, rows)
 
 

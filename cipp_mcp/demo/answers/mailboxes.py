@@ -191,7 +191,7 @@ def list_user_rules(call: Call) -> Any:
     key = call.asked("UserID")
     box = None if call.all_tenants else find_mailbox(call.tenant, key)
     if box is None:
-        return Answer([f"Failed to retrieve mailbox rules for {key} : Error: {missing(key)}"], 500)
+        return Answer([f"Failed to read the inbox rules of {key}. Error: {missing(key)}"], 500)
     return [{name: value for name, value in rule.items() if name != "RuleIdentity"} for rule in box.rules]
 
 
@@ -228,7 +228,7 @@ def list_out_of_office(call: Call) -> Any:
     key = call.asked("userid")
     box = None if call.all_tenants else find_mailbox(call.tenant, key)
     if box is None:
-        return Answer(f"Could not retrieve out of office message for {key}. Error: {missing(key)}", 500)
+        return Answer(f"Could not read the automatic replies of {key}. Error: {missing(key)}", 500)
     return as_text(box.out_of_office)
 
 

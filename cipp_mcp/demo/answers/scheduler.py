@@ -27,7 +27,7 @@ def list_queues(call: Call) -> Any:
     """Invoke-ListCippQueues.ps1."""
     ids = [part.strip() for part in text(call.given("QueueIds")).split(",") if part.strip()]
     if not ids:
-        return Answer({"Results": "QueueIds is required."}, 400)
+        return Answer({"Results": "Give QueueIds, they are required."}, 400)
     found, missing = [], []
     for key in ids:
         queue = call.state.queues.get(key)
@@ -108,10 +108,10 @@ def list_task_details(call: Call) -> Any:
     """Invoke-ListScheduledItemDetails.ps1: JSON made text by the handler."""
     key = call.given("RowKey")
     if not key:
-        return Answer("Required parameter 'RowKey' is missing", 400)
+        return Answer("RowKey is missing", 400)
     task = call.state.tasks.get(key)
     if task is None:
-        return Answer(f"Task with RowKey '{key}' not found", 404)
+        return Answer(f"There is no task '{key}': not found", 404)
     look_at(task)
     done = task["Results"]
     results = [] if done is None else done if isinstance(done, list) else [done]

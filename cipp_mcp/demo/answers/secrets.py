@@ -21,8 +21,8 @@ def local_password(call: Call) -> Any:
     key = text(call.sent("guid"))
     device = _machine(call.tenant, key)
     if device is None or device["operatingSystem"] != "Windows":
-        return {"Results": f"Failed. Could not retrieve LAPS password for {key}. Error: device not found"}
-    told = f"LAPS password retrieved for LocalAdmin, generated at {device['lastSyncDateTime']}. Copy it with the button"
+        return {"Results": f"Failed. No LAPS password of {key} could be read: device not found"}
+    told = f"The LAPS password of LocalAdmin dates from {device['lastSyncDateTime']} and stands in copyField"
     call.state.log(call.endpoint, f"Retrieved the LAPS password of {key}", call.tenant)
     return {"Results": {"resultText": told, "copyField": device["_laps"], "state": "success"}}
 
@@ -33,10 +33,10 @@ def recovery_key(call: Call) -> Any:
     key = text(call.given("GUID"))
     kind = text(first(call.sent("RecoveryKeyType"), "BitLocker"))
     if kind.lower() not in ("bitlocker", "filevault", "biospassword"):
-        return Answer({"Results": f"Invalid RecoveryKeyType specified: {kind}."}, 500)
+        return Answer({"Results": f"The key type {kind} is invalid."}, 500)
     found = [row for row in recovery_keys(call.tenant) if row["deviceId"] == key] if kind.lower() == "bitlocker" else []
     if not found:
-        return {"Results": f"No {kind} recovery keys found for {key}"}
+        return {"Results": f"{key} has no {kind} key"}
     return {
         "Results": [
             {"resultText": f"Id: {row['id']} Key: {row['key']}", "copyField": row["key"], "state": "success"}

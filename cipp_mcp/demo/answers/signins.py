@@ -63,7 +63,7 @@ def list_basic_auth(call: Call) -> Any:
 
     if not call.all_tenants:
         return rows()
-    waiting = {"MetaData": "Loading data for all tenants. Please check back in 10 minutes"}
+    waiting = {"MetaData": "Loading data for all tenants, ask again in ten minutes"}
     return placeholder(call, "Basic Auth - All Tenants", waiting, rows)
 
 

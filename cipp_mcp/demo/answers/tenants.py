@@ -129,9 +129,9 @@ def list_domain_health(call: Call) -> Any:
     """Invoke-ListDomainHealth.ps1."""
     action, domain = call.asked("Action"), (call.asked("Domain") or "").lower()
     if not action:
-        return Answer({"Results": f"The 'Action' parameter is required. Valid actions: {', '.join(_RECORDS)}"}, 400)
+        return Answer({"Results": f"Action is required, one of: {', '.join(_RECORDS)}"}, 400)
     if not domain:
-        return Answer({"Results": "The 'Domain' parameter is required."}, 400)
+        return Answer({"Results": "Domain is required."}, 400)
     tenant = next((tenant for tenant in call.state.tenants if domain in tenant.domains), call.state.tenants[0])
     row = analysed_domain(tenant, domain)
     if action == "ListDomainInfo":

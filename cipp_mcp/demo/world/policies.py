@@ -122,10 +122,21 @@ def make_ca_policies(tenant: Tenant) -> dict[str, Policy]:
     return found
 
 
-def covering(tenant: Tenant, user: dict[str, Any]) -> list[Policy]:
+def memberships(tenant: Tenant) -> dict[str, tuple[set[str], set[str]]]:
+    """The groups and roles of everybody who has any, by object id."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for group in tenant.groups.values():
+        for key in group["_members"]:
+            found.setdefault(key, (set(), set()))[0].add(group["id"])
+    for template, members in tenant.roles.items():
+        for key in members:
+            found.setdefault(key, (set(), set()))[1].add(template)
+    return found
+
+
+def covering(tenant: Tenant, user: dict[str, Any], known: dict[str, tuple[set[str], set[str]]]) -> list[Policy]:
     """The policies that apply to a user, by inclusion and exclusion of users, groups and roles."""
-    groups = {group["id"] for group in tenant.groups.values() if user["id"] in group["_members"]}
-    roles = {template for template, members in tenant.roles.items() if user["id"] in members}
+    groups, roles = known.get(user["id"], (set(), set()))
     policies = tenant.ca_policies.values()
     return [policy for policy in policies if _applies(policy["conditions"]["users"], user, groups, roles)]
 
@@ -136,10 +147,6 @@ def _applies(users: dict[str, Any], user: dict[str, Any], groups: set[str], role
         return False
     included = "All" in users["includeUsers"] or user["id"] in users["includeUsers"]
     return bool(included or groups & set(users["includeGroups"]) or roles & set(users["includeRoles"]))
-
-
-def is_admin(tenant: Tenant, user: dict[str, Any]) -> bool:
-    return any(user["id"] in members for members in tenant.roles.values())
 
 
 def global_administrators(tenant: Tenant) -> list[str]:

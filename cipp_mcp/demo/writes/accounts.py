@@ -19,9 +19,13 @@ def disable_user(call: Call) -> Any:
     try:
         user = user_of(call.tenant, key)
     except Failed as error:
-        raise fail(f"Failed to set sign-in state for {key}. Error: {error}") from error
+        raise fail(f"Failed to change the sign-in of {key}. Error: {error}") from error
     user["accountEnabled"] = enabled
-    return done(call, f"Successfully set account enabled state to {enabled} for {key}", call.tenant)
+    return done(
+        call,
+        f"Successfully {'allowed' if enabled else 'blocked'} sign-in of {key} (accountEnabled {enabled})",
+        call.tenant,
+    )
 
 
 @answers("ExecResetPass")
@@ -33,13 +37,13 @@ def reset_password(call: Call) -> Any:
     try:
         user = user_of(call.tenant, key)
     except Failed as error:
-        raise fail(f"Failed to reset password for {name}, {key}. Error: {error}") from error
+        raise fail(f"Failed to give {name} ({key}) a new password. Error: {error}") from error
     user["_password"], user["_must_change"] = password(call), must
     user["lastPasswordChangeDateTime"] = stamp(call.state.today)
-    call.state.log(call.endpoint, f"Successfully reset the password for {name}, {key}", call.tenant)
-    told = f"Successfully reset the password for {name}, {key}. User must change password is set to {must}."
+    call.state.log(call.endpoint, f"Gave {name} ({key}) a new password", call.tenant)
+    told = f"Successfully gave {name} ({key}) a new password; change at next sign-in: {must}."
     secret = user["_password"]
-    return results({"resultText": f"{told} The new password is {secret}", "copyField": secret, "state": "success"})
+    return results({"resultText": f"{told} It is {secret}", "copyField": secret, "state": "success"})
 
 
 @answers("ExecResetMFA")
@@ -49,16 +53,16 @@ def reset_mfa(call: Call) -> Any:
     try:
         user = user_of(call.tenant, key)
     except Failed as error:
-        raise fail(f"Failed to get MFA methods for user {key}. Error: {error}") from error
+        raise fail(f"Failed to read the MFA methods of {key}. Error: {error}") from error
     methods = call.tenant.mfa[user["id"]]["methods"]
     gone = [name for name in methods if not method or guid(user["id"], name) == method]
     if not gone:
-        with_id = f"No removable MFA method with id {method} found for user {key}"
-        return results(with_id if method else f"No MFA methods found for user {key}")
+        with_id = f"{key} has no MFA method {method} that can be removed"
+        return results(with_id if method else f"{key} has no MFA methods")
     call.tenant.mfa[user["id"]]["methods"] = [name for name in methods if name not in gone]
     word = "method" if method else "methods"
-    tail = "" if method else ". User must supply MFA at next logon"
-    return done(call, f"Successfully removed MFA {word} ({', '.join(gone)}) for user {key}{tail}", call.tenant)
+    tail = "" if method else "; the next sign-in asks for new ones"
+    return done(call, f"Successfully removed the MFA {word} {', '.join(gone)} of {key}{tail}", call.tenant)
 
 
 @answers("ExecPerUserMFA")
@@ -77,7 +81,7 @@ def per_user_mfa(call: Call) -> Any:
     if user is not None:
         call.tenant.mfa[user["id"]]["state"] = state
     # The bulk request's own result is not looked at, so an unknown user is a success as well.
-    return done(call, f"Successfully set Per user MFA State for {key}", call.tenant, listed=True)
+    return done(call, f"Successfully changed the per-user MFA state of {key}", call.tenant, listed=True)
 
 
 @answers("ExecRevokeSessions")
@@ -87,10 +91,10 @@ def revoke_sessions(call: Call) -> Any:
     try:
         user = user_of(call.tenant, key)
     except Failed as error:
-        raise fail(f"Failed to revoke sessions for {name}. Error: {error}") from error
+        raise fail(f"Failed to end the sessions of {name}. Error: {error}") from error
     user["signInSessionsValidFromDateTime"] = user["refreshTokensValidFromDateTime"] = stamp(call.state.today)
     user["_revoked"] = user.get("_revoked", 0) + 1
-    return done(call, f"Successfully revoked sessions for {name}", call.tenant)
+    return done(call, f"Successfully ended all sessions of {name}", call.tenant)
 
 
 @answers("RemoveUser")
@@ -99,18 +103,18 @@ def remove(call: Call) -> Any:
     key, name = text(call.given("ID")), text(call.given("userPrincipalName"))
     if not key:
         return Answer({"error": {"code": "InternalServerError", "message": "An error occurred"}}, 500)
-    tail = f" and Username: '{name}'" if name else ""
+    tail = f" ({name})" if name else ""
     try:
         remove_user(call.tenant, user_of(call.tenant, key))
     except Failed as error:
-        raise fail(f"Failed to delete user with ID: '{key}'. Error: {error}{tail}") from error
-    return done(call, f"Successfully deleted user with ID: '{key}'{tail}", call.tenant)
+        raise fail(f"Failed to delete the user '{key}'. Error: {error}{tail}") from error
+    return done(call, f"Successfully deleted the user '{key}'{tail}", call.tenant)
 
 
 def _named(call: Call) -> str:
     upn, name = call.sent("userPrincipalName"), call.sent("displayName")
-    told = f" User Principal Name: '{text(upn)}'" if upn else ""
-    return told + (f" Display Name: '{text(name)}'" if name else "")
+    told = f" ({text(upn)})" if upn else ""
+    return told + (f" {text(name)}" if name else "")
 
 
 @answers("ExecRestoreDeleted")
@@ -120,8 +124,8 @@ def restore_deleted(call: Call) -> Any:
     try:
         restore_user(call.tenant, key)
     except Failed as error:
-        raise fail(f"Failed to restore deleted item with ID: '{key}'{_named(call)} Error: {error}") from error
-    return done(call, f"Successfully restored deleted item with ID: '{key}'{_named(call)}", call.tenant)
+        raise fail(f"Failed to bring back '{key}'{_named(call)}. Error: {error}") from error
+    return done(call, f"Successfully brought back '{key}'{_named(call)}", call.tenant)
 
 
 @answers("RemoveDeletedObject")
@@ -129,8 +133,8 @@ def remove_deleted(call: Call) -> Any:
     """Invoke-RemoveDeletedObject.ps1."""
     key = text(call.given("ID"))
     if call.tenant.deleted.pop(key, None) is None:
-        raise fail(f"Failed to permanently delete item with ID: {key}{_named(call)} Error: it does not exist")
-    return done(call, f"Successfully permanently deleted item with ID: '{key}'{_named(call)}", call.tenant)
+        raise fail(f"Failed to delete {key}{_named(call)} for good. Error: it does not exist")
+    return done(call, f"Successfully deleted '{key}'{_named(call)} for good", call.tenant)
 
 
 @answers("ExecCreateTAP")
@@ -140,17 +144,17 @@ def create_pass(call: Call) -> Any:
     try:
         user = user_of(call.tenant, key)
     except Failed as error:
-        raise fail(f"Failed to create Temporary Access Pass (TAP) for {key}: {error}") from error
+        raise fail(f"Failed to issue a temporary access pass for {key}: {error}") from error
     once = is_true(call.asked("isUsableOnce")) or is_true(call.sent("isUsableOnce"))
     minutes = int(text(call.given("lifetimeInMinutes")) or 60)
     call.state.changes += 1
     chance = source(call.state.seed, "pass", call.state.changes)
     code = "".join(chance.choice("abcdefghjkmnpqrstuvwxyz23456789+*") for _ in range(8))
     user["_pass"] = code
-    told = f"The TAP for {key} is {code} - This TAP is usable for the next {minutes} minutes"
+    told = f"Temporary access pass of {key}: {code}, valid for {minutes} minutes"
     call.state.log(call.endpoint, f"Created a temporary access pass for {key}", call.tenant)
     row = {
-        "resultText": told + (" (one-time use only)" if once else ""),
+        "resultText": told + (", once only" if once else ""),
         "userId": key,
         "copyField": code,
         "temporaryAccessPass": code,
@@ -159,7 +163,7 @@ def create_pass(call: Call) -> Any:
         "isUsableOnce": once,
         "state": "success",
     }
-    return results([row, {"resultText": f"User ID: {key}", "copyField": key, "state": "success"}])
+    return results([row, {"resultText": f"User {key}", "copyField": key, "state": "success"}])
 
 
 @answers("ExecPasswordNeverExpires")
@@ -170,8 +174,10 @@ def never_expires(call: Call) -> Any:
     try:
         user_of(call.tenant, call.sent("userId"))["passwordPolicies"] = policy
     except Failed as error:
-        raise fail(f"Failed to set PasswordPolicy for user {name} to {policy}. Error: {error}", listed=True) from error
-    return done(call, f"Successfully set PasswordPolicy for user {name} to {policy}", call.tenant, listed=True)
+        raise fail(
+            f"Failed to change the password policy of {name} to {policy}. Error: {error}", listed=True
+        ) from error
+    return done(call, f"Successfully changed the password policy of {name} to {policy}", call.tenant, listed=True)
 
 
 @answers("ExecSetUserPhoto")
@@ -185,14 +191,14 @@ def set_photo(call: Call) -> Any:
         elif action == "set":
             data = text(call.sent("photoData"))
             if not data:
-                raise Failed("Photo data is required when setting a profile picture")
+                raise Failed("photoData is missing")
             user["_photo"] = base64.b64decode(data.rpartition(",")[2], validate=True)
         else:
-            raise Failed("Invalid action. Must be 'set' or 'remove'")
+            raise Failed("the action is invalid, set and remove are known")
     except (Failed, binascii.Error) as error:
-        raise fail(f"Failed to {action} user profile picture: {error}", 400, listed=True) from error
+        raise fail(f"Failed to {action} the picture: {error}", 400, listed=True) from error
     verb = "removed" if action == "remove" else "set"
-    return done(call, f"Successfully {verb} user profile picture.", call.tenant, listed=True)
+    return done(call, f"Successfully {verb} the picture.", call.tenant, listed=True)
 
 
 @answers("ExecDismissRiskyUser")
@@ -201,8 +207,8 @@ def dismiss_risk(call: Call) -> Any:
     key = text(call.given("userId"))
     name = text(first(call.given("userDisplayName"), key))
     if call.tenant.risky.pop(key, None) is None:
-        raise fail(f"Failed to dismiss user risk for {name}. Error: {key} is not at risk")
-    return done(call, f"Successfully dismissed User Risk for user {name}", call.tenant)
+        raise fail(f"Failed to dismiss the risk of {name}. Error: {key} is not at risk")
+    return done(call, f"Successfully dismissed the risk of {name}", call.tenant)
 
 
 @answers("ExecRemoveAdminRole")
@@ -215,8 +221,8 @@ def remove_role(call: Call) -> Any:
         user = call.tenant.user(key)
         members = call.tenant.roles.get(template, [])
         if user is None or user["id"] not in members:
-            told.append(f"Failed to remove {key} from role {text(call.sent('RoleName'))}. Error: no such assignment")
+            told.append(f"Failed to take the role {text(call.sent('RoleName'))} from {key}. Error: no such assignment")
             continue
         members.remove(user["id"])
-        told.append(f"Successfully removed {user['userPrincipalName']} from {text(call.sent('RoleName'))}")
+        told.append(f"Successfully took the role {text(call.sent('RoleName'))} from {user['userPrincipalName']}")
     return results(told)

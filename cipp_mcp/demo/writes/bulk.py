@@ -18,7 +18,7 @@ def bulk_license(call: Call) -> Any:
         tenant = call.state.tenant(text(member(entry, "tenantFilter")))
         if tenant is None:
             told.append(
-                f"Failed to process bulk license operation for tenant {text(member(entry, 'tenantFilter'))}. Error: not found"
+                f"Failed: the licences cannot be changed for {text(member(entry, 'tenantFilter'))}. Error: not found"
             )
             continue
         call.settled(tenant)
@@ -30,9 +30,7 @@ def bulk_license(call: Call) -> Any:
         for key in map(text, rows(member(entry, "userIds"))):
             user = tenant.users.get(key)
             if user is None:
-                told.append(
-                    f"Failed to process licenses for user {key}. Error: User not found in tenant {tenant.domain}"
-                )
+                told.append(f"Failed: {tenant.domain} has no user {key}, not found")
                 continue
             held = [license["skuId"] for license in user["assignedLicenses"]]
             add = wanted if operation in ("add", "replace") else []
@@ -48,7 +46,7 @@ def bulk_license(call: Call) -> Any:
             if add or remove:
                 told.append(set_licences(call, tenant, user, add, remove))
             else:
-                told.append(f"No license changes needed for user {user['userPrincipalName']}")
+                told.append(f"Nothing to change in the licences of {user['userPrincipalName']}")
     return results(told)
 
 
@@ -57,7 +55,7 @@ def add_user_bulk(call: Call) -> Any:
     """Invoke-AddUserBulk.ps1: rows without name or domain are errors of their own; each new password is told."""
     wanted = rows(call.sent("BulkUser"))
     if not wanted:
-        return results({"resultText": "No users specified to import", "state": "error"})
+        return results({"resultText": "Error: BulkUser holds no users", "state": "error"})
     tenant, told = call.tenant, []
     for entry in wanted:
         local, domain = text(member(entry, "mailNickName")), text(member(entry, "domain"))
@@ -71,7 +69,7 @@ def add_user_bulk(call: Call) -> Any:
         if missing:
             told.append(
                 {
-                    "resultText": f"Required fields missing for {name or 'a user'}: {', '.join(missing)}",
+                    "resultText": f"Missing for {name or 'a user'}: {', '.join(missing)}",
                     "state": "error",
                 }
             )
@@ -80,7 +78,7 @@ def add_user_bulk(call: Call) -> Any:
         if tenant.user(upn) is not None or domain.lower() not in tenant.domains:
             told.append(
                 {
-                    "resultText": f"Failed to create user {upn}: the name is taken or the domain is not verified",
+                    "resultText": f"Failed: no account {upn}, the name is taken or the domain is not verified",
                     "state": "error",
                 }
             )
@@ -91,9 +89,7 @@ def add_user_bulk(call: Call) -> Any:
                 user[field] = value
         secret = user["_password"] = text(member(entry, "password")) or password(call)
         tenant.users[user["id"]], tenant.mfa[user["id"]] = user, {"methods": [], "state": "disabled"}
-        told.append(
-            {"resultText": f"Created user for {name} with username {upn}", "copyField": secret, "state": "success"}
-        )
+        told.append({"resultText": f"Made the account {upn} for {name}", "copyField": secret, "state": "success"})
         licences = [text(label_or_text(licence)) for licence in rows(call.sent("licenses"))]
         if licences:
             told.append({"resultText": set_licences(call, tenant, user, licences, []), "state": "success"})

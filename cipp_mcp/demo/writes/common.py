@@ -67,11 +67,11 @@ def set_licences(call: Call, tenant: Tenant, user: Row, add: list[str], remove: 
     for sku_id in add:
         name = skus.BY_ID[sku_id].name if sku_id in skus.BY_ID else sku_id
         if sku_id not in tenant.owned:
-            return f"Failed to assign licenses for user {upn}: License {sku_id} does not correspond to a valid company License."
+            return f"Failed to change the licences of {upn}: License {sku_id} does not correspond to a valid company License."
         used = sum(sku_id in [entry["skuId"] for entry in other["assignedLicenses"]] for other in tenant.users.values())
         if sku_id not in held and used >= tenant.owned[sku_id]:
             text_ = f"Subscription with SKU {sku_id} ({name}) does not have any available licenses."
-            return f"Failed to assign licenses for user {upn}: {text_}"
+            return f"Failed to change the licences of {upn}: {text_}"
     kept = [sku_id for sku_id in held if sku_id not in remove or sku_id in add]
     kept += [sku_id for sku_id in add if sku_id not in kept]
     user["assignedLicenses"] = [{"disabledPlans": [], "skuId": sku_id} for sku_id in kept]
@@ -83,7 +83,7 @@ def set_licences(call: Call, tenant: Tenant, user: Row, add: list[str], remove: 
             tenant.mailboxes[user["id"]] = new_mailbox(user, fresh(call, "mailbox"))
     elif box is not None and box.kind == "UserMailbox":
         del tenant.mailboxes[user["id"]]
-    return f"Successfully set licenses for {upn}. It may take 2-5 minutes before the changes become visible."
+    return f"Successfully changed the licences of {upn}; Microsoft shows it after a few minutes."
 
 
 def remove_user(tenant: Tenant, user: Row) -> None:

@@ -22,7 +22,7 @@ def grant(tenant: Tenant, box: Mailbox, level: str, who: str, add: bool) -> str:
     verb = "add" if add else "remove"
     other = tenant.user(who)
     if other is None:
-        return f"Could not {verb} {level} permissions for {who} on {box.upn}. Error: the user couldn't be found."
+        return f"Could not {verb} {level} of {who} on {box.upn}: not found."
     upn = other["userPrincipalName"]
     holders: list[str] = getattr(box, _LEVELS.get(level.lower(), "full_access"))
     if level.lower() in _LEVELS:
@@ -31,7 +31,7 @@ def grant(tenant: Tenant, box: Mailbox, level: str, who: str, add: bool) -> str:
         elif not add and upn in holders:
             holders.remove(upn)
     past = "Granted" if add else "Removed"
-    return f"{past} {who} {level} permissions {'to' if add else 'from'} {box.upn}"
+    return f"{past} {level} on {box.upn}: {who}"
 
 
 _BUCKETS = (
@@ -71,7 +71,7 @@ def modify_permissions(call: Call) -> Any:
     elif truthy(call.sent("userID")) and truthy(call.sent("permissions")):
         wanted = [call.body]
     if not wanted:
-        raise fail("No mailbox requests provided", 400, listed=True)
+        raise fail("Failed: no mailbox was named", 400, listed=True)
     name = text(label_or_text(call.sent("tenantFilter")))
     tenant = call.find(name) if name and call.state.tenant(name) else None
     told = []
@@ -91,7 +91,7 @@ def modify_permissions(call: Call) -> Any:
                 for level in levels:
                     if level.lower() in _LEVELS or level.lower() in _OTHER_LEVELS:
                         told.append(grant(tenant, box, level, who, add))
-    return results(told or ["No valid permission changes to process"])
+    return results(told or ["Nothing valid to change"])
 
 
 def _permissions(value: Any) -> list[Any]:
@@ -112,14 +112,14 @@ def calendar(call: Call) -> Any:
         box = mailbox_of(call.tenant, key)
         if gone:
             if box.calendar.pop(gone, None) is None:
-                raise Failed(f"There is no existing permission entry found for user: {gone}.")
-            return done(call, f"Successfully removed access for {gone} from calendar {key}:\\{folder}", call.tenant)
+                raise Failed(f"{gone} has no right to take away.")
+            return done(call, f"Successfully took {gone} off {key}:\\{folder}", call.tenant)
         if not who or not rights:
             raise Failed("Cannot bind argument to parameter 'User' because it is null.")
     except Failed as error:
-        raise fail(f"Failed to set calendar permissions for {who or gone} on {key}. Error: {error}", 403) from error
+        raise fail(f"Failed to change the rights of {who or gone} on {key}. Error: {error}", 403) from error
     box.calendar[who] = rights
-    told = f"Successfully set permissions on folder {key}:\\{folder}. The user {who} now has {rights} permissions."
+    told = f"Successfully made {who} {rights} of {key}:\\{folder}."
     return done(call, told, call.tenant)
 
 
@@ -128,9 +128,9 @@ def modify_folder_permissions(call: Call) -> Any:
     """Invoke-ExecModifyCalPerms.ps1 and Invoke-ExecModifyContactPerms.ps1: one failure makes the whole answer a 500."""
     key = text(call.sent("userID"))
     if not key.strip():
-        raise fail("Username is required", 400, listed=True)
+        raise fail("Failed: userID is missing", 400, listed=True)
     if call.tenant.user(key) is None:
-        raise fail(f"Failed to get user ID: Resource '{key}' does not exist", 404, listed=True)
+        raise fail(f"Failed: the account '{key}' does not exist", 404, listed=True)
     told, good = [], True
     for entry in _permissions(call.sent("permissions")):
         rights = text(label_or_text(member(entry, "PermissionLevel")))
@@ -140,18 +140,16 @@ def modify_folder_permissions(call: Call) -> Any:
                 box = mailbox_of(call.tenant, key)
                 folder = box.calendar if call.endpoint == "ExecModifyCalPerms" else box.contacts
                 if removes and folder.pop(who, None) is None:
-                    raise Failed(f"There is no existing permission entry found for user: {who}.")
+                    raise Failed(f"{who} has no right to take away.")
             except Failed as error:
-                told.append(f"Failed to set folder permissions for {who} on {key}. Error: {error}")
+                told.append(f"Failed to change the rights of {who} on {key}. Error: {error}")
                 good = False
                 continue
             if removes:
-                told.append(f"Successfully removed access for {who} from {key}")
+                told.append(f"Successfully took {who} off {key}")
             else:
                 folder[who] = rights
-                told.append(
-                    f"Successfully set permissions on folder of {key}. The user {who} now has {rights} permissions."
-                )
+                told.append(f"Successfully made {who} {rights} of {key}.")
     if not told:
-        told, good = ["No results were generated from the operation."], False
+        told, good = ["Failed: nothing came of it."], False
     return results(told, 200 if good else 500)

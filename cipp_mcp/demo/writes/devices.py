@@ -30,8 +30,8 @@ def device_action(call: Call) -> Any:
         if action not in _ACTIONS | {"delete", "users"}:
             raise Failed(f"Resource not found for the segment '{action}'.")
     except Failed as error:
-        raise fail(f"Failed to queue action {action} on {key} : {error}") from error
-    told = f"Queued {action} on {key}"
+        raise fail(f"Failed to start {action} on {key}: {error}") from error
+    told = f"Started {action} on {key}"
     device["deviceActionResults"].append(
         {"actionName": action, "actionState": "pending", "startDateTime": stamp(call.state.today)}
     )
@@ -44,7 +44,7 @@ def device_action(call: Call) -> Any:
         if user is not None:
             names = ("userPrincipalName", "displayName")
             device |= {"userId": user["id"], "userPrincipalName": user[names[0]], "userDisplayName": user[names[1]]}
-        told = f"Changed primary user on device {key} to {text(call.sent('user', 'value'))}"
+        told = f"The primary user of {key} is now {text(call.sent('user', 'value'))}"
     elif action == "setDeviceName":
         device["deviceName"] = text(call.sent("input")).replace("%SERIAL%", device["serialNumber"])[:15]
     elif action in ("wipe", "retire", "cleanWindowsDevice"):
@@ -73,12 +73,12 @@ def entra_device(call: Call) -> Any:
             400,
         )
     if found is None:
-        raise fail(f"Failed to {action} device with id {key}. Error: Resource '{key}' does not exist", 400)
+        raise fail(f"Failed to {action} {key} in Entra. Error: Resource '{key}' does not exist", 400)
     if action == "delete":
         del tenant.devices[found["id"]]
-        return done(call, f"Deleted device with ID {key} from Entra", tenant)
+        return done(call, f"Removed {key} from Entra", tenant)
     found["_enabled"] = action == "enable"
-    return done(call, f"Set device with ID {key} to {action}d", tenant)
+    return done(call, f"{key} is now {action}d", tenant)
 
 
 @answers("RemoveAPDevice")
@@ -86,8 +86,8 @@ def remove_autopilot(call: Call) -> Any:
     """Invoke-RemoveAPDevice.ps1."""
     key = text(call.given("ID"))
     if call.tenant.autopilot.pop(key, None) is None:
-        raise fail(f"Failed to delete device {key}: ZtdDeviceNotFound")
-    return done(call, f"Deleted autopilot device {key}", call.tenant)
+        raise fail(f"Failed to remove {key} from Autopilot: ZtdDeviceNotFound")
+    return done(call, f"Removed {key} from Autopilot", call.tenant)
 
 
 @answers("ExecSetAPDeviceGroupTag", "ExecRenameAPDevice")
@@ -96,14 +96,14 @@ def change_autopilot(call: Call) -> Any:
     key, serial = text(call.sent("deviceId")), text(call.sent("serialNumber"))
     tags = call.endpoint == "ExecSetAPDeviceGroupTag"
     value = text(call.sent("groupTag" if tags else "displayName"))
-    named = f"device '{key}' with serial number '{serial}' to '{value}'"
+    named = f"'{key}' (serial {serial}) to '{value}'"
     if not tags and (not value or len(value) > 15):
-        raise fail("Validation failed: Display name must be between 1 and 15 characters long.", 400)
+        raise fail("Failed: a name has one to fifteen characters.", 400)
     row = call.tenant.autopilot.get(key)
     if row is None:
-        raise fail(f"Could not {'update group tag for' if tags else 'rename'} {named}. Error: ZtdDeviceNotFound", 400)
+        raise fail(f"Could not {'set the group tag of' if tags else 'rename'} {named}. Error: ZtdDeviceNotFound", 400)
     row["groupTag" if tags else "displayName"] = value
-    return done(call, f"Successfully {'updated group tag for' if tags else 'renamed'} {named}", call.tenant)
+    return done(call, f"Successfully {'set the group tag of' if tags else 'renamed'} {named}", call.tenant)
 
 
 @answers("ExecAssignAPDevice")
@@ -113,9 +113,9 @@ def assign_autopilot(call: Call) -> Any:
     upn = text(call.sent("user", "addedFields", "userPrincipalName"))
     user, row = call.tenant.user(upn), call.tenant.autopilot.get(key)
     if user is None or row is None:
-        raise fail(f"Could not assign {upn} to {key} for {call.tenant.domain} Error: Resource not found", 400)
+        raise fail(f"Could not give {key} to {upn}. Error: Resource not found", 400)
     row["userPrincipalName"], row["addressableUserName"] = user["userPrincipalName"], user["displayName"]
-    return done(call, f"Successfully assigned device: {key} with Serial: {serial} to {upn}", call.tenant)
+    return done(call, f"Successfully gave {key} (serial {serial}) to {upn}", call.tenant)
 
 
 @answers("RemovePolicy")
@@ -124,5 +124,5 @@ def remove_policy(call: Call) -> Any:
     key, kind = (text(first(call.asked(name), call.sent(name))) for name in ("ID", "URLName"))
     tables = (call.tenant.intune_policies, call.tenant.compliance_policies)
     if not any(table.pop(key, None) for table in tables):
-        raise fail(f"Could not delete policy: Resource '{key}' not found", 403)
-    return done(call, f"Successfully deleted the {kind} policy with ID: {key}", call.tenant)
+        raise fail(f"Could not remove the policy: '{key}' not found", 403)
+    return done(call, f"Successfully removed the policy {key} ({kind})", call.tenant)

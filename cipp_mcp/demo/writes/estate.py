@@ -25,9 +25,9 @@ def exclude_tenant(call: Call) -> Any:
     for tenant in found:
         tenant.excluded = bool(out)
     if out:
-        return done(call, f"Success. Added exclusions for customer(s): {','.join(tenant.domain for tenant in found)}")
+        return done(call, f"Successfully excluded {','.join(tenant.domain for tenant in found)}")
     if back:
-        return done(call, f"Success. We've removed {text(call.asked('tenantFilter'))} from the excluded tenants.")
+        return done(call, f"Successfully took {text(call.asked('tenantFilter'))} back in.")
     return []
 
 
@@ -36,16 +36,16 @@ def add_msp_app(call: Call) -> Any:
     """Invoke-AddMSPApp.ps1: 207 when it went well for some tenants and not for others."""
     product = text(call.sent("RMMName", "value"))
     if product.lower() not in _MSP_APPS:
-        return results([f"Unknown MSP app type '{product}'. Supported values: {', '.join(_MSP_APPS)}"], 400)
+        return results([f"Failed: '{product}' is unknown, these are known: {', '.join(_MSP_APPS)}"], 400)
     told, good = [], 0
     for entry in rows(call.sent("selectedTenants")):
         name = text(member(entry, "defaultDomainName"))
         tenant = call.state.tenant(name)
         if tenant is None or not tenant.intune_policies:
-            told.append(f"Failed to add MSP app for {name} to queue")
+            told.append(f"Failed to queue the application for {name}")
             continue
         good += 1
-        told.append(f"Successfully added MSP App for {name} to queue. ")
+        told.append(f"Successfully queued the application for {name}")
     return results(told, 200 if good == len(told) else 207 if good else 500)
 
 
@@ -56,8 +56,8 @@ def tenant_group(call: Call) -> Any:
     key, name = text(call.sent("groupId")) or fresh(call, "tenantgroup"), text(call.sent("groupName"))
     if action.lower() == "delete":
         if groups.pop(key, None) is None:
-            return results([{"resultText": f"Group '{key}' not found", "state": "error"}])
-        return done(call, "Group deleted successfully", listed=True)
+            return results([{"resultText": f"There is no group '{key}': not found", "state": "error"}])
+        return done(call, "Successfully removed the group", listed=True)
     if action.lower() != "addedit":
         return {}
     group = groups.setdefault(key, {"Id": key, "Name": name, "Description": "", "GroupType": "static", "_members": []})
@@ -65,7 +65,7 @@ def tenant_group(call: Call) -> Any:
     group["Description"] = text(call.sent("groupDescription")) or group["Description"]
     group["GroupType"] = text(first(call.sent("groupType"), "static"))
     group["DynamicRules"], group["RuleLogic"] = plain(call.sent("dynamicRules")), call.sent("ruleLogic")
-    told: list[Any] = [{"resultText": f"Group '{name}' saved successfully", "state": "success"}]
+    told: list[Any] = [{"resultText": f"Successfully kept the group '{name}'", "state": "success"}]
     if group["GroupType"] == "static" and call.sent("members") is not None:
         wanted = [text(value) for value in rows(call.sent("members", "value"))]
         told += [
@@ -91,4 +91,4 @@ def run_standards(call: Call) -> Any:
     name = "All" if wanted == "*" else f"{template['templateName'] if template else ''} ({wanted})"
     mode = " (Manual Only)" if template and truthy(template.get("runManually")) else ""
     start(call, f"Standards run {tenant}", f"standards-{tenant}-{wanted}-{len(call.state.queues)}")
-    return done(call, f"Successfully started Standards Run for tenant: {tenant} - Template: {name}{mode}")
+    return done(call, f"Successfully started the standards for {tenant}, template {name}{mode}")

@@ -18,13 +18,13 @@ def spam_filter(call: Call) -> Any:
     removes = call.endpoint == "RemoveSpamfilter"
     if policy is None or policy["IsDefault"]:
         why = f"The operation couldn't be performed because object '{name}' couldn't be found or is the default."
-        raise fail(f"Failed {'to delete' if removes else 'setting'} Spam filter rule {name} - {why}", 403)
+        raise fail(f"Failed to {'remove' if removes else 'switch'} the filter {name}: {why}", 403)
     if removes:
         del tenant.spam_filters[name]
-        return done(call, f"Deleted Spam filter rule {name}", tenant)
+        return done(call, f"Removed the filter {name}", tenant)
     state = text(call.sent("state"))
     policy["ruleState"] = "Enabled" if state.lower() == "enable" else "Disabled"
-    return done(call, f"Set Spamfilter rule {name} to {state}", tenant)
+    return done(call, f"Switched the filter {name}: {state}", tenant)
 
 
 @answers("EditExConnector", "RemoveExConnector")
@@ -36,10 +36,10 @@ def connector(call: Call) -> Any:
         raise fail(f"The operation couldn't be performed because object '{key}' couldn't be found.", 403)
     if call.endpoint == "RemoveExConnector":
         del call.tenant.connectors[key]
-        return done(call, f"Deleted Connector: {key}", call.tenant)
+        return done(call, f"Removed the connector {key}", call.tenant)
     state = text(call.given("State"))
     row["Enabled"] = state.lower() == "enable"
-    return done(call, f"Set Connector {key} to {state}", call.tenant)
+    return done(call, f"Switched the connector {key}: {state}", call.tenant)
 
 
 @answers("RemoveTrustedBlockedSender")
@@ -52,6 +52,6 @@ def trusted_sender(call: Call) -> Any:
         if entries is None or value not in entries:
             raise Failed(f"'{value}' is not in {kind}.")
     except Failed as error:
-        raise fail(f"Failed to remove {value} from {kind} of {upn}. Error: {error}") from error
+        raise fail(f"Failed to take {value} out of {kind} of {upn}. Error: {error}") from error
     entries.remove(value)
-    return done(call, f"Successfully removed '{value}' from {kind} for {upn}", call.tenant)
+    return done(call, f"Successfully took {value} out of {kind} of {upn}", call.tenant)

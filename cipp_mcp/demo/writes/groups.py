@@ -48,11 +48,11 @@ def add_group(call: Call) -> Any:
         elif any(group["displayName"].lower() == name.lower() for group in tenant.groups.values()):
             problem = f"Group with name {name} already exists"
         if problem or tenant is None or kind is None:
-            told.append(f"Failed to create group. {name} for {tenant_name} {problem}")
+            told.append(f"Failed: no group {name} in {tenant_name}. {problem}")
             status = 500
             continue
         _create(call, call.settled(tenant), name, kind)
-        told.append(f"Successfully created group {name} for {tenant_name}")
+        told.append(f"Successfully made the group {name} in {tenant_name}")
     return Answer({"Results": told}, status)
 
 
@@ -66,7 +66,7 @@ def _create(call: Call, tenant: Tenant, name: str, kind: str) -> None:
         found = [tenant.user(text(label_or_text(entry))) for entry in rows(call.sent(field))]
         group[table] = [user["id"] for user in found if user is not None]
     tenant.groups[group["id"]] = group
-    call.state.log(call.endpoint, f"Created group {name} with id {group['id']}", tenant)
+    call.state.log(call.endpoint, f"Made the group {name}, {group['id']}", tenant)
 
 
 @answers("EditGroup")
@@ -90,33 +90,25 @@ def edit_group(call: Call) -> Any:
         given["membershipRule"] = call.sent("membershipRules")
     if given:
         group.update(given)
-        told.append(
-            f"Success - Edited group properties for {name} group. It might take some time to reflect the changes."
-        )
+        told.append(f"Success - The properties of {name} are changed and show after a while.")
     told += _members(call, tenant, group, name)
     kind = readable_type(group)
     if call.sent("allowExternal") is not None and kind != "Security":
         allowed = is_true(call.sent("allowExternal"))
         group["_internal_only"] = not allowed
         mail = text(call.sent("mail"))
-        told.append(
-            f"{'Allowed' if allowed else 'Blocked'} external senders {'to send to' if allowed else 'from sending to'} {mail}."
-        )
+        told.append(f"Mail from outside to {mail}: {'allowed' if allowed else 'blocked'}.")
     if kind == "Microsoft 365":
         if text(call.sent("visibility")):
             group["visibility"] = text(call.sent("visibility"))
-            told.append(f"Set group visibility to {group['visibility']} for {name}.")
+            told.append(f"{name} is now {group['visibility']}.")
         if call.sent("hideFromOutlookClients") is not None:
             group["_hidden"] = is_true(call.sent("hideFromOutlookClients"))
-            told.append(
-                f"Successfully {'hid' if group['_hidden'] else 'showed'} the group mailbox in Outlook for {name}."
-            )
+            told.append(f"Successfully {'hid' if group['_hidden'] else 'showed'} {name} in Outlook.")
         if call.sent("sendCopies") is not None:
             group["_send_copies"] = is_true(call.sent("sendCopies"))
             state = "enabled" if group["_send_copies"] else "disabled"
-            told.append(
-                f"Send Copies of team emails and events to team members inboxes for {text(call.sent('mail'))} {state}."
-            )
+            told.append(f"Copies to the inboxes of the members of {text(call.sent('mail'))}: {state}.")
     call.state.log(call.endpoint, f"Edited group {name}", tenant)
     return results(told)
 
@@ -180,13 +172,13 @@ def delete_group(call: Call) -> Any:
         if kind in _MAIL and readable_type(group) not in _MAIL:
             raise Failed(f"The operation couldn't be performed because object '{key}' couldn't be found.")
         if kind in ("Microsoft 365", "Security") and readable_type(group) in _MAIL:
-            raise Failed("Cannot Update a mail-enabled security groups and or distribution list.")
+            raise Failed("Graph cannot change a group that Exchange keeps.")
     except Failed as error:
-        raise fail(f"Could not delete {name}. Error: {error}") from error
+        raise fail(f"Could not remove the group {name}. Error: {error}") from error
     if kind not in (*_MAIL, "Microsoft 365", "Security"):
         return results(None)
     del call.tenant.groups[key]
-    return done(call, f"Successfully Deleted {kind} group {name}", call.tenant)
+    return done(call, f"Successfully removed the group {name} ({kind})", call.tenant)
 
 
 @answers("ExecGroupsHideFromGAL", "ExecGroupsDeliveryManagement")
@@ -199,8 +191,8 @@ def group_switch(call: Call) -> Any:
     try:
         group = _group(call, key)
     except Failed as error:
-        raise fail(f"Failed to change group {key}. Error: {error}") from error
+        raise fail(f"Failed to change {key}. Error: {error}") from error
     group["_hidden" if hides else "_internal_only"] = on
     if hides:
-        return done(call, f"Successfully {'hidden' if on else 'unhidden'} group {key} from GAL", call.tenant)
+        return done(call, f"Successfully {'hid' if on else 'showed'} {key} in the address list", call.tenant)
     return done(call, f"Set {'only internal' if on else 'internal and external'} senders for group {key}", call.tenant)

@@ -18,15 +18,15 @@ def add_guest(call: Call) -> Any:
     tenant, mail, name = call.tenant, text(call.sent("mail")), text(call.sent("displayName"))
     invited = to_boolean(call.sent("sendInvite"))
     if "@" not in mail:
-        raise fail("Failed to Invite Guest. The invited user email address is invalid.", 400, listed=True)
+        raise fail("Failed: the address to invite is invalid.", 400, listed=True)
     local, _, company = mail.partition("@")
     user = new_user(tenant, fresh(call, "guest", mail), f"{local}_{company}#EXT#@{tenant.initial}", name or mail)
     user |= {"mail": mail, "userType": "Guest", "creationType": "Invitation", "proxyAddresses": [f"SMTP:{mail}"]}
     user |= {"externalUserState": "PendingAcceptance", "usageLocation": None}
     tenant.users[user["id"]] = user
     tenant.mfa[user["id"]] = {"methods": [], "state": "disabled"}
-    how = "with Email Invite" if invited else "with no Email Invite"
-    return done(call, f"Invited Guest {name} {how}", tenant, listed=True)
+    how = "by mail" if invited else "without a mail"
+    return done(call, f"Invited {name}, {how}", tenant, listed=True)
 
 
 @answers("EditUserAliases")
@@ -34,30 +34,30 @@ def edit_aliases(call: Call) -> Any:
     """Invoke-EditUserAliases.ps1: comma lists; every failure comes under 200."""
     key = text(call.sent("id"))
     if not key.strip():
-        raise fail("Failed to manage aliases. No user ID provided", 400, listed=True)
+        raise fail("Failed: id is missing", 400, listed=True)
     user = call.tenant.user(key)
     if user is None or user["id"] not in call.tenant.mailboxes:
-        return results(["Failed to manage aliases: Could not find mailbox for user"])
+        return results(["Failed: the mailbox was not found"])
     told, addresses = [], list(user["proxyAddresses"])
     primary = text(call.sent("MakePrimary")).split(":")[-1]
     if primary:
         if primary.lower() not in [address[5:].lower() for address in addresses]:
-            return results([f"Failed to manage aliases: Cannot set primary address. Address {primary} not found."])
+            return results([f"Failed: {primary} is none of the addresses, not found."])
         others = [f"smtp:{address[5:]}" for address in addresses if address[5:].lower() != primary.lower()]
         addresses, user["mail"] = [f"SMTP:{primary}", *others], primary
-        told.append("Success. Set new primary address.")
+        told.append("Success. The primary address is another one.")
     removed = [part.strip().lower() for part in text(call.sent("RemovedAliases")).split(",") if part.strip()]
     if removed:
         addresses = [address for address in addresses if address[5:].lower() not in removed]
-        told.append("Success. Removed specified aliases from user.")
+        told.append("Success. Aliases are gone.")
     added = [part.strip() for part in text(call.sent("AddedAliases")).split(",") if part.strip()]
     known = [address[5:].lower() for address in addresses]
     new = [f"smtp:{alias.removeprefix('smtp:')}" for alias in added if alias.removeprefix("smtp:").lower() not in known]
     if new:
         addresses += new
-        told.append("Success. Added new aliases to user.")
+        told.append("Success. Aliases are there.")
     user["proxyAddresses"] = addresses
-    return results(told or ["No alias changes specified."])
+    return results(told or ["Nothing was to be changed."])
 
 
 @answers("ExecJITAdmin")
@@ -71,18 +71,18 @@ def jit_admin(call: Call) -> Any:
         user = new_user(tenant, fresh(call, "jit", upn), upn, name)
         user["_password"] = password(call)
         tenant.users[user["id"]], tenant.mfa[user["id"]] = user, {"methods": [], "state": "disabled"}
-        told.append({"resultText": f"Created User: {upn}", "copyField": upn, "state": "success"})
+        told.append({"resultText": f"Made the account {upn}", "copyField": upn, "state": "success"})
         secret = user["_password"]
-        told.append({"resultText": f"Password: {secret}", "copyField": secret, "state": "success"})
+        told.append({"resultText": f"Its password is {secret}", "copyField": secret, "state": "success"})
     else:
         key = text(call.sent("existingUser", "value"))
         found = tenant.user(key)
         if found is None:
-            raise fail(f"Could not resolve username from existingUser value: {key}", 400, listed=True)
+            raise fail(f"Could not find the account {key}", 400, listed=True)
         user = found
         told.append(
             {
-                "resultText": f"User: {user['userPrincipalName']}",
+                "resultText": f"Account {user['userPrincipalName']}",
                 "copyField": user["userPrincipalName"],
                 "state": "success",
             }
@@ -100,7 +100,7 @@ def jit_admin(call: Call) -> Any:
         "jitAdminCreatedBy": call.client.name,
         "memberOf": roles,
     }
-    told.append(f"JIT Admin Expires: {_moment(call.sent('EndDate'))}")
+    told.append(f"Ends at {_moment(call.sent('EndDate'))}")
     return results(told)
 
 

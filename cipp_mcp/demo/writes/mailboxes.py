@@ -26,14 +26,14 @@ def forward(call: Call) -> Any:
         if option == "internaladdress" and call.tenant.user(address) is None:
             raise Failed(f"The recipient '{address}' couldn't be found.")
     except Failed as error:
-        raise fail(f"Failed to set forwarding for {key}. Error: {error}", listed=True) from error
+        raise fail(f"Failed to change the forwarding of {key}. Error: {error}", listed=True) from error
     box.forwarding_smtp = outer if option == "externaladdress" else None
     box.forwarding_internal = address if option == "internaladdress" else None
     box.keep_copy = keep and option != "disabled"
     if option == "disabled":
-        return done(call, f"Successfully disabled forwarding for {key}", call.tenant, listed=True)
-    where = f"Internal Address {address}" if option == "internaladdress" else f"External Address {outer}"
-    told = f"Successfully set forwarding for {key} to {where} with keeping a copy set to {keep}"
+        return done(call, f"Successfully ended the forwarding of {key}", call.tenant, listed=True)
+    where = f"{address} inside" if option == "internaladdress" else f"{outer} outside"
+    told = f"Successfully forwarded the mail of {key} to {where}; copy kept: {keep}"
     return done(call, told, call.tenant, listed=True)
 
 
@@ -49,10 +49,10 @@ def archive(call: Call) -> Any:
         if growing and not box.archive:
             raise Failed("The mailbox has no archive.")
     except Failed as error:
-        raise fail(f"Failed to set {word} for {name}. Error: {error}") from error
+        raise fail(f"Failed to switch on the {word} of {name}. Error: {error}") from error
     box.archive = True
     box.auto_expanding = box.auto_expanding or growing
-    return done(call, f"Successfully enabled {word} for {name}", call.tenant)
+    return done(call, f"Successfully switched on the {word} of {name}", call.tenant)
 
 
 @answers("ExecConvertMailbox")
@@ -70,9 +70,9 @@ def convert(call: Call) -> Any:
         if kind.lower() not in kinds:
             raise Failed(f"Cannot process argument transformation on parameter 'Type': '{kind}'.")
     except Failed as error:
-        raise fail(f"Could not convert {key} to a {kind} mailbox. Error: {error}") from error
+        raise fail(f"Could not make {key} {kind}. Error: {error}") from error
     box.kind = kinds[kind.lower()]
-    return done(call, f"Successfully converted {key} to a {kind} mailbox", call.tenant)
+    return done(call, f"Successfully made {key} a mailbox of type {kind}", call.tenant)
 
 
 @answers("ExecSetOoO")
@@ -84,7 +84,7 @@ def out_of_office(call: Call) -> Any:
         if state.lower() not in ("enabled", "disabled", "scheduled"):
             raise Failed(f"Cannot validate argument on parameter 'State': '{state}'.")
     except Failed as error:
-        raise fail(f"Could not set Out of Office for user: {key}. Error: {error}") from error
+        raise fail(f"Could not change the automatic replies of {key}. Error: {error}") from error
     reply = dict(box.out_of_office)
     reply["AutoReplyState"] = state.title()
     both = call.sent("input")
@@ -97,8 +97,8 @@ def out_of_office(call: Call) -> Any:
             reply[name] = call.sent(name)
     box.out_of_office = reply
     if state.lower() == "disabled":
-        return done(call, f"Set Out-of-office for {key} to {reply['AutoReplyState']}.", call.tenant)
-    told = f"Set Out-of-office for {key} to {reply['AutoReplyState']}. Internal Message: {reply['InternalMessage']}"
+        return done(call, f"Automatic replies of {key}: {reply['AutoReplyState']}", call.tenant)
+    told = f"Automatic replies of {key}: {reply['AutoReplyState']}, {reply['InternalMessage']}"
     return done(call, told, call.tenant)
 
 
@@ -109,8 +109,8 @@ def hide(call: Call) -> Any:
     try:
         mailbox_of(call.tenant, key).hidden = hidden
     except Failed as error:
-        raise fail(f"Failed to hide {key} from GAL. Error: {error}", 403) from error
-    return done(call, f"Successfully {'hid' if hidden else 'unhid'} {key} from GAL.", call.tenant)
+        raise fail(f"Failed to change the visibility of {key}. Error: {error}", 403) from error
+    return done(call, f"Successfully {'hid' if hidden else 'showed'} {key} in the address list.", call.tenant)
 
 
 @answers("ExecRemoveMailboxRule", "ExecSetMailboxRule")
@@ -129,14 +129,12 @@ def change_rule(call: Call) -> Any:
         if rule is None:
             raise Failed(f"The Inbox rule '{key}' couldn't be found.")
     except Failed as error:
-        raise fail(f"Could not {verb} mailbox rule {name} for {upn}. Error: {error}") from error
+        raise fail(f"Could not {verb} the rule {name} of {upn}. Error: {error}") from error
     if removes:
         box.rules.remove(rule)
-        return done(call, f"Successfully deleted mailbox rule {name} for {upn}", call.tenant)
+        return done(call, f"Successfully removed the rule {name} of {upn}", call.tenant)
     rule["Enabled"] = enable
-    return done(
-        call, f"Successfully set mailbox rule {name} for {upn} to {'enabled' if enable else 'disabled'}", call.tenant
-    )
+    return done(call, f"Successfully switched the rule {name} of {upn} {'on' if enable else 'off'}", call.tenant)
 
 
 @answers("ExecSetLitigationHold", "ExecSetRetentionHold")
@@ -148,13 +146,13 @@ def hold(call: Call) -> Any:
     try:
         box = mailbox_of(call.tenant, (call.tenant.user(key) and key) or name)
     except Failed as error:
-        told = f"Could not set {word.lower()} hold for {name} with Id {key} to {on}. Error: {error}"
+        told = f"Could not change the {word.lower()} hold of {name} ({key}). Error: {error}"
         raise fail(told) from error
     if word == "Litigation":
         box.litigation_hold = on
     else:
         box.retention_hold = on
-    return done(call, f"{word} hold for {name} with Id {key} has been set to {on}", call.tenant)
+    return done(call, f"{word} hold of {name} ({key}) is now {on}", call.tenant)
 
 
 @answers("ExecCopyForSent")
@@ -164,9 +162,9 @@ def copy_for_sent(call: Call) -> Any:
     try:
         box = mailbox_of(call.tenant, key)
     except Failed as error:
-        raise fail(f"Failed to set message copy for {key}. Error: {error}") from error
+        raise fail(f"Failed to change the copies of {key}. Error: {error}") from error
     box.copy_sent_as = box.copy_send_on_behalf = on
-    return done(call, f"Successfully set message copy for {key} to {on}", call.tenant)
+    return done(call, f"Successfully changed the copies of {key}: {on}", call.tenant)
 
 
 @answers("ExecMailboxMobileDevices")
@@ -196,7 +194,7 @@ def quota(call: Call) -> Any:
         if number is None:
             raise Failed(f"'{size}' is no size.")
     except Failed as error:
-        return results(f"Could not set the mailbox quota of {key} to {size}. Error: {error}")
+        return results(f"Could not change the quota of {key} to {size}. Error: {error}")
     if truthy(call.sent("ProhibitSendReceiveQuota")):
         box.quota_gb = int(number.group())
     return done(call, f"Set the mailbox quota of {key} to {size}", call.tenant)
@@ -209,15 +207,15 @@ def add_shared(call: Call) -> Any:
     mail = f"{text(call.sent('username'))}@{text(call.sent('domain'))}"
     if mail.rpartition("@")[2].lower() not in tenant.domains:
         told = f'"{mail}" is not a valid SMTP address of an accepted domain.'
-        raise fail(f"Failed to create shared mailbox. {told}", 403, listed=True)
+        raise fail(f"Failed: no shared mailbox. {told}", 403, listed=True)
     user = new_user(tenant, fresh(call, "shared", mail), mail, text(call.sent("displayName")))
     user |= {"accountEnabled": False, "mail": mail, "proxyAddresses": [f"SMTP:{mail}"]}
     tenant.users[user["id"]], tenant.mfa[user["id"]] = user, {"methods": [], "state": "disabled"}
     tenant.mailboxes[user["id"]] = new_mailbox(user, fresh(call, "mailbox"), "SharedMailbox")
-    told_all = [f"Successfully created shared mailbox: {mail}.", f"Blocked sign-in for shared mailbox {mail}"]
+    told_all = [f"Successfully made the shared mailbox {mail}.", f"Nobody can sign in as {mail}"]
     aliases = [line.strip() for line in text(call.sent("addedAliases")).split("\n") if line.strip()]
     if aliases:
         user["proxyAddresses"] += [f"smtp:{alias}" for alias in aliases]
-        told_all.append(f"Added aliases to {mail} : {','.join(aliases)}")
+        told_all.append(f"Aliases of {mail}: {','.join(aliases)}")
     call.state.log(call.endpoint, told_all[0], tenant)
     return results(told_all)

@@ -50,15 +50,15 @@ def add_contact(call: Call) -> Any:
     tenant = call.find(text(first(call.sent("tenantid"), call.sent("tenantFilter"))))
     name, mail = text(call.sent("displayName")), text(call.sent("email"))
     if "@" not in mail or not name:
-        raise fail(f"Failed to create contact. Cannot process argument transformation: '{mail}' is no address.")
+        raise fail(f"Failed: no contact. Cannot process argument transformation: '{mail}' is no address.")
     if any(contact["WindowsEmailAddress"].lower() == mail.lower() for contact in tenant.contacts.values()):
-        raise fail(f'Failed to create contact. The proxy address "SMTP:{mail}" is already being used.')
+        raise fail(f'Failed: no contact. The proxy address "SMTP:{mail}" is already being used.')
     key = fresh(call, "contact", mail)
     contact: Row = dict.fromkeys(("City", "Company", "Department", "FirstName", "LastName"), "")
     contact |= {"Guid": key, "graphId": fresh(call, "graph", mail), "IsDirSynced": False, "_more": {"Hidden": False}}
     _fill(call, contact)
     tenant.contacts[key] = contact
-    return done(call, f"Successfully created contact {name} with email address {mail}", tenant)
+    return done(call, f"Successfully made the contact {name} <{mail}>", tenant)
 
 
 @answers("EditContact")
@@ -67,9 +67,9 @@ def edit_contact(call: Call) -> Any:
     tenant = call.find(text(first(call.sent("tenantID"), call.sent("tenantFilter"))))
     contact = _contact(tenant, text(call.sent("ContactID")))
     if contact is None:
-        raise fail(f"Failed to edit contact. The object '{text(call.sent('ContactID'))}' couldn't be found.")
+        raise fail(f"Failed: the contact '{text(call.sent('ContactID'))}' couldn't be found.")
     _fill(call, contact)
-    return done(call, f"Successfully edited contact {text(call.sent('displayName'))}", tenant)
+    return done(call, f"Successfully changed the contact {text(call.sent('displayName'))}", tenant)
 
 
 @answers("RemoveContact")
@@ -78,9 +78,9 @@ def remove_contact(call: Call) -> Any:
     key = text(call.given("GUID"))
     contact = _contact(call.tenant, key)
     if contact is None:
-        raise fail(f"Failed to delete contact {key}. The object couldn't be found.", 400)
+        raise fail(f"Failed: the contact {key} couldn't be found.", 400)
     del call.tenant.contacts[contact["Guid"]]
-    return done(call, f"Deleted {text(first(call.asked('Mail'), call.sent('Mail')))}", call.tenant)
+    return done(call, f"Removed {text(call.given('Mail'))}", call.tenant)
 
 
 def _contact(tenant: Tenant, key: str) -> Row | None:
@@ -114,7 +114,7 @@ def quarantine(call: Call) -> Any:
             sender = text(call.sent("SenderAddress")) or message["SenderAddress"]
             if policy is not None and sender not in policy["AllowedSenders"]:
                 policy["AllowedSenders"].append(sender)
-    return done(call, f"Successfully processed {text(keys)}", tenant)
+    return done(call, f"Successfully treated {text(keys)}", tenant)
 
 
 @answers("EditTransportRule", "RemoveTransportRule")
@@ -126,10 +126,10 @@ def transport_rule(call: Call) -> Any:
         raise fail(f"The operation couldn't be performed because object '{key}' couldn't be found.", 403)
     if call.endpoint == "RemoveTransportRule":
         del call.tenant.transport_rules[rule["Guid"]]
-        return done(call, f"Deleted {key}", call.tenant)
+        return done(call, f"Removed the rule {key}", call.tenant)
     state = text(call.given("state"))
     rule["State"] = "Enabled" if state.lower() == "enable" else "Disabled"
-    return done(call, f"Set transport rule {key} to {state}", call.tenant)
+    return done(call, f"The rule {key} is now: {state}", call.tenant)
 
 
 @answers("AddEditTransportRule")
@@ -139,9 +139,9 @@ def save_transport_rule(call: Call) -> Any:
     key = text(call.sent("ruleId"))
     known = next((row for row in tenant.transport_rules.values() if key and key in (row["Guid"], row["Name"])), None)
     if key and known is None:
-        raise fail(f"Failed to change transport rule {name}. The object '{key}' couldn't be found.", 403)
+        raise fail(f"Failed to change the rule {name}. The object '{key}' couldn't be found.", 403)
     if not known and not name:
-        raise fail("Failed to create transport rule. Cannot bind argument to parameter 'Name'.", 403)
+        raise fail("Failed: no rule. Cannot bind argument to parameter 'Name'.", 403)
     rule = known or {
         "Guid": fresh(call, "rule", name),
         "Identity": name,
@@ -160,7 +160,7 @@ def save_transport_rule(call: Call) -> Any:
     rule["WhenChanged"] = stamp(call.state.today)
     tenant.transport_rules[rule["Guid"]] = rule
     verb = "updated" if known else "created"
-    return done(call, f"Successfully {verb} transport rule {rule['Name']} for tenant {tenant.domain}", tenant)
+    return done(call, f"Successfully {verb} the rule {rule['Name']} of {tenant.domain}", tenant)
 
 
 @answers("ExecRemoveRestrictedUser")
@@ -168,8 +168,8 @@ def unrestrict(call: Call) -> Any:
     """Invoke-ExecRemoveRestrictedUser.ps1."""
     sender = text(call.given("SenderAddress"))
     if call.tenant.restricted.pop(sender, None) is None:
-        raise fail(f"Failed to remove {sender} from the restricted users list. Error: it is not on it")
-    return done(call, f"Successfully removed {sender} from the restricted users list.", call.tenant)
+        raise fail(f"Failed: {sender} is not stopped, not found")
+    return done(call, f"Successfully let {sender} send again.", call.tenant)
 
 
 @answers("AddTenantAllowBlockList", "RemoveTenantAllowBlockList")
@@ -186,7 +186,7 @@ def allow_block(call: Call) -> Any:
     if call.endpoint == "RemoveTenantAllowBlockList":
         for entry in entries:
             tenant.allow_block.pop(entry, None)
-        return done(call, f"Successfully removed {', '.join(entries)} from the list", tenant)
+        return done(call, f"Successfully took {', '.join(entries)} off the list", tenant)
     method, kind = text(call.sent("listMethod")).title(), text(label_or_text(call.sent("listType")))
     for entry in entries:
         tenant.allow_block[entry] = {
@@ -200,6 +200,4 @@ def allow_block(call: Call) -> Any:
             "Notes": text(call.sent("notes")),
             "RemoveAfter": None,
         }
-    return done(
-        call, f"Successfully added {', '.join(entries)} as type {kind} to the {method} list", tenant, listed=True
-    )
+    return done(call, f"Successfully put {', '.join(entries)} ({kind}) on the list: {method}", tenant, listed=True)

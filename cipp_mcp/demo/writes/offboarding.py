@@ -24,15 +24,15 @@ def offboard(call: Call) -> Any:
     users = [text(label_or_text(entry)) for entry in rows(call.sent("user"))]
     problems = []
     if not users:
-        problems.append("No users were given. 'user' must hold at least one userPrincipalName.")
+        problems.append("Failed: 'user' is missing.")
     wrong = [upn for upn in users if "@" not in upn]
     if wrong:
-        problems.append(f"These user values do not look like userPrincipalNames (missing '@'): {', '.join(wrong)}.")
+        problems.append(f"Invalid user names: {', '.join(wrong)}.")
     given = [name for name in ("AccessNoAutomap", "AccessAutomap", "OnedriveAccess") if rows(call.sent(name))]
     chosen = [name for name in _ACTIONS if is_true(call.sent(name))]
     forward, message = text(label_or_text(call.sent("forward"))), text(call.sent("OOO"))
     if not (chosen or given or forward or message):
-        problems.append("No offboarding actions were selected. Enable at least one action.")
+        problems.append("Failed: no action was chosen.")
     if problems:
         raise Refused(Answer({"Results": problems}, 400))
     later, told = truthy(call.sent("Scheduled", "enabled")), []
@@ -56,7 +56,7 @@ def _leave(call: Call, tenant: Tenant, upn: str, chosen: list[str], forward: str
     try:
         return carry_out(call, tenant, user_of(tenant, upn), chosen, forward, message)
     except Failed as error:
-        return [f"Failed to offboard {upn}. Error: {first(str(error), '')}"]
+        return [f"Failed to see {upn} off. Error: {first(str(error), '')}"]
 
 
 def carry_out(call: Call, tenant: Tenant, user: Row, chosen: list[str], forward: str, message: str) -> list[str]:
@@ -65,21 +65,21 @@ def carry_out(call: Call, tenant: Tenant, user: Row, chosen: list[str], forward:
     box = tenant.mailboxes.get(key)
     if "DisableSignIn" in chosen:
         user["accountEnabled"] = False
-        told.append(f"Successfully set account enabled state to False for {upn}")
+        told.append(f"Successfully blocked sign-in of {upn}")
     if "ResetPass" in chosen:
         user["_password"] = password(call)
-        told.append(f"Successfully reset the password for {upn}")
+        told.append(f"Successfully gave {upn} a new password")
     if "RevokeSessions" in chosen:
         user["_revoked"] = user.get("_revoked", 0) + 1
-        told.append(f"Successfully revoked sessions for {upn}")
+        told.append(f"Successfully ended all sessions of {upn}")
     if "RemoveMFADevices" in chosen:
         tenant.mfa[key]["methods"] = []
-        told.append(f"Successfully removed MFA methods for user {upn}")
+        told.append(f"Successfully removed the MFA methods of {upn}")
     if "RemoveGroups" in chosen:
         for group in tenant.groups.values():
             if key in group["_members"]:
                 group["_members"].remove(key)
-                told.append(f"Successfully removed user {upn} from group {group['displayName']}")
+                told.append(f"Successfully took {upn} out of {group['displayName']}")
     if box is not None:
         if "HideFromGAL" in chosen:
             box.hidden = True

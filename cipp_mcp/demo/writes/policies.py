@@ -32,7 +32,7 @@ def add_policy(call: Call) -> Any:
         try:
             told.append(_add(call, tenant))
         except Failed as error:
-            told.append(f"Failed to create or update conditional access rule for {tenant.domain}: {error}")
+            told.append(f"Failed: no policy in {tenant.domain}: {error}")
     return results(told)
 
 
@@ -50,7 +50,7 @@ def _add(call: Call, tenant: Tenant) -> str:
         raise Failed(f"1038: Invalid value '{state}' for state.")
     known = next((row for row in tenant.ca_policies.values() if row["displayName"].lower() == name.lower()), None)
     if known is not None and not truthy(call.sent("overwrite")):
-        raise Failed(f"Conditional Access Policy with Display Name {name} already exists")
+        raise Failed(f"a policy {name} already exists")
     key = known["id"] if known else fresh(call, "ca", name)
     policy = new_ca_policy(key, name, state, stamp(call.state.today))
     conditions = raw.get("conditions") or {}
@@ -63,7 +63,7 @@ def _add(call: Call, tenant: Tenant) -> str:
     if truthy(call.sent("DisableSD")):
         tenant.row["_security_defaults"] = False
     call.state.log(call.endpoint, f"Added conditional access policy {name}", tenant)
-    return f"{'Updated' if known else 'Created'} policy {name} for {tenant.domain}"
+    return f"{'Changed' if known else 'Made'} the policy {name} in {tenant.domain}"
 
 
 @answers("EditCAPolicy")
@@ -74,10 +74,10 @@ def edit_policy(call: Call) -> Any:
     name = text(call.given("newDisplayName"))
     policy = call.tenant.ca_policies.get(key)
     if policy is None:
-        raise fail(f"Failed to update CA policy {key}: 1034: Policy '{key}' does not exist")
+        raise fail(f"Failed to change the policy {key}: 1034: Policy '{key}' does not exist")
     if state and state not in _STATES:
-        raise fail(f"Failed to update CA policy {key}: 1038: Invalid value '{state}' for state.")
-    told = f"Successfully updated CA policy {key}"
+        raise fail(f"Failed to change the policy {key}: 1038: Invalid value '{state}' for state.")
+    told = f"Successfully changed the policy {key}"
     if state:
         policy["state"] = state
         told += f" state to {state}"
@@ -93,10 +93,8 @@ def remove_policy(call: Call) -> Any:
     """Invoke-RemoveCAPolicy.ps1."""
     key = text(call.given("GUID"))
     if call.tenant.ca_policies.pop(key, None) is None:
-        return Answer(
-            {"Results": f"Could not delete CA policy with ID {key} : 1034: Policy '{key}' does not exist"}, 403
-        )
-    return done(call, f"Deleted CA Policy {key}", call.tenant)
+        return Answer({"Results": f"Could not remove the policy {key}: 1034: Policy '{key}' does not exist"}, 403)
+    return done(call, f"Removed the policy {key}", call.tenant)
 
 
 @answers("AddNamedLocation")
@@ -115,7 +113,7 @@ def add_location(call: Call) -> Any:
             ranges = [line.strip() for line in text(call.sent("Ips")).split("\n") if line.strip()]
             wrong = [entry for entry in ranges if "/" not in entry]
             if wrong or not ranges:
-                told.append(f"Failed to add Named Location {tenant.domain}: 1047: Invalid IP address value: {wrong}")
+                told.append(f"Failed: no location in {tenant.domain}: 1047: Invalid IP address value: {wrong}")
                 continue
             more: dict[str, Any] = {
                 "@odata.type": "#microsoft.graph.ipNamedLocation",
@@ -130,7 +128,7 @@ def add_location(call: Call) -> Any:
             }
         tenant.locations[key] = {**base, "deletedDateTime": None, **more}
         call.state.log(call.endpoint, f"Added named location {base['displayName']}", tenant)
-        told.append(f"Successfully added Named Location for {tenant.domain}")
+        told.append(f"Successfully made the location in {tenant.domain}")
     return results(told)
 
 
@@ -142,7 +140,7 @@ def change_location(call: Call) -> Any:
     content = text(label_or_text(first(call.sent("input"), call.asked("input"))))
     location = call.tenant.locations.get(key)
     if location is None:
-        raise fail(f"Failed to edit named location. Error: Location '{key}' does not exist", listed=True)
+        raise fail(f"Failed to change the location. Error: Location '{key}' does not exist", listed=True)
     ranges = location.setdefault("ipRanges", []) if change.lower().endswith("ip") else []
     countries = location.setdefault("countriesAndRegions", []) if "location" in change.lower() else []
     match change.lower():
@@ -161,9 +159,9 @@ def change_location(call: Call) -> Any:
         case "delete":
             del call.tenant.locations[key]
         case _:
-            raise fail(f"Failed to edit named location. Error: unknown change '{change}'", listed=True)
+            raise fail(f"Failed to change the location. Error: unknown change '{change}'", listed=True)
     name = location["displayName"]
-    return done(call, f"Edited named location: {name}. Change: {change} {content}".strip(), call.tenant, listed=True)
+    return done(call, f"Changed the location {name}: {change} {content}".strip(), call.tenant, listed=True)
 
 
 @answers("ExecEditCAPolicyFull")
@@ -173,13 +171,13 @@ def edit_policy_full(call: Call) -> Any:
     body = plain(call.sent("PolicyBody"))
     for name, given in (("tenantFilter", call.tenant_name), ("PolicyId", key), ("PolicyBody", body)):
         if not given:
-            raise fail(f"Error: {name} is required", 400)
+            raise fail(f"Error: {name} is missing", 400)
     policy = call.tenant.ca_policies.get(key)
     if policy is None or not isinstance(body, dict):
-        raise fail(f"Failed to update CA policy {key} for {call.tenant.domain}: 1034: Policy '{key}' does not exist")
+        raise fail(f"Failed to change the policy {key} of {call.tenant.domain}: 1034: Policy '{key}' does not exist")
     for part in ("displayName", "state", "conditions", "grantControls", "sessionControls"):
         if isinstance(body.get(part), dict) and isinstance(policy.get(part), dict):
             policy[part] = policy[part] | body[part]
         elif body.get(part) is not None:
             policy[part] = body[part]
-    return done(call, f"Successfully updated CA policy '{policy['displayName']}' for {call.tenant.domain}", call.tenant)
+    return done(call, f"Successfully changed the policy '{policy['displayName']}' of {call.tenant.domain}", call.tenant)

@@ -44,21 +44,21 @@ def add_task(call: Call, task: Row) -> Row:
         "ScheduledTime": stamp(moment),
     }
     call.state.tasks[key] = row
-    call.state.log(call.endpoint, f"Added task {row['Name']} with id {key}")
+    call.state.log(call.endpoint, f"Planned {row['Name']}, {key}")
     return row
 
 
 def added(task: Row) -> str:
     """The scheduler's answer to a task that waits."""
-    return f"Successfully added task: {task['Name']}. It will run in about 15 minutes."
+    return f"Successfully planned {task['Name']}, due within a quarter of an hour."
 
 
 def run_now(call: Call, task: Row, outcome: Any = None) -> str:
     """Lets a task run: it is done after a number of looks at it."""
     task["TaskState"] = "Planned"
     task["_looks"] = call.state.queue_polls
-    task["_outcome"] = outcome if outcome is not None else [f"Task {task['Name']} has run"]
-    return f"Task {task['Name']} scheduled to run now"
+    task["_outcome"] = outcome if outcome is not None else [f"{task['Name']} has run"]
+    return f"{task['Name']} starts now"
 
 
 @answers("AddScheduledItem", "AddScriptedAlert")
@@ -83,12 +83,12 @@ def add_scheduled_item(call: Call) -> Any:
         task["Name"] for task in call.state.tasks.values() if task["TaskState"] not in ("Completed", "Failed")
     ]
     if truthy(unique) and name in open_names:
-        return results(f"Task with name {name} already exists")
+        return results(f"A task {name} already exists")
     command = text(label_or_text(call.sent("Command")))
     if not _COMMAND.match(command):
-        return results(f"Error - The command '{command}' does not exist and cannot be scheduled.")
+        return results(f"Error - '{command}' is no command of CIPP.")
     if _BLOCKED.match(command):
-        return results(f"Error - The command '{command}' is not permitted to run as a scheduled task.")
+        return results(f"Error - '{command}' is not allowed here.")
     wanted = [word for word in ("Webhook", "Email", "PSA") if is_true(call.sent("PostExecution", word))]
     posts = wanted or [text(entry) for entry in rows(call.sent("PostExecution", "value"))]
     task = add_task(
@@ -116,7 +116,7 @@ def add_scheduled_item(call: Call) -> Any:
 def remove_scheduled_item(call: Call) -> Any:
     """Invoke-RemoveScheduledItem.ps1 says the same whether there was such a task or not."""
     call.state.tasks.pop(text(call.asked("id") or call.sent("id")), None)
-    return results("Task removed successfully.")
+    return results("Successfully removed the task.")
 
 
 @answers("AddAlert")
@@ -154,7 +154,7 @@ def add_alert(call: Call) -> Any:
         "AlertComment": text(call.sent("AlertComment")),
         "excludedTenants": rows(plain(call.sent("excludedTenants"))),
     }
-    told = f"Added Audit Log Alert for {len(tenants)} tenants. It may take up to four hours before Microsoft starts delivering these alerts."
+    told = f"Made an audit-log alert for {len(tenants)} tenants; Microsoft may take hours to send the first."
     return results([told])
 
 
@@ -165,5 +165,5 @@ def remove_alert(call: Call) -> Any:
     kind = text(call.given("EventType"))
     table: dict[str, Row] = call.state.webhook_rules if kind.lower() == "audit log alert" else call.state.tasks
     if table.pop(key, None) is None:
-        return results(f"Failed to remove alert from queue {key}. Cannot bind argument to parameter 'Entity'.", 500)
-    return results(f"Successfully removed alert {key} from queue")
+        return results(f"Failed to remove the alert {key}: not found.", 500)
+    return results(f"Successfully removed the alert {key}")

@@ -56,12 +56,12 @@ def add_template(call: Call) -> Any:
     """Invoke-AddGroupTemplate.ps1 and its like: a template without a name is a failure under 200."""
     name = text(first(*(call.sent(field) for field in _NAMES)))
     if not name:
-        return results("Template creation failed: You must enter a displayname")
+        return results("Failed: the template has no name")
     key = text(call.sent("GUID")) or fresh(call, "template", name)
     row = plain(call.body) if isinstance(call.body, Mapping) else {}
     named = {"displayName": name, "templateName": name, "name": name, "Displayname": name}
     call.state.templates[_ADD[call.endpoint]][key] = {**named, **row, "GUID": key, "RowKey": key, "package": None}
-    return done(call, "Successfully added template")
+    return done(call, "Successfully kept the template")
 
 
 @answers(*_REMOVE)
@@ -69,15 +69,15 @@ def remove_template(call: Call) -> Any:
     """Invoke-RemoveGroupTemplate.ps1 and its like."""
     key = text(call.given("ID"))
     if call.state.templates[_REMOVE[call.endpoint]].pop(key, None) is None:
-        raise fail(f"Failed to remove template {key}: Cannot bind argument to parameter 'Entity' because it is null.")
-    return done(call, f"Removed template with ID {key}")
+        raise fail(f"Failed to remove the template {key}: not found.")
+    return done(call, f"Removed the template {key}")
 
 
 @answers("AddStandardsTemplate")
 def add_standards(call: Call) -> Any:
     """Invoke-AddStandardsTemplate.ps1 keeps the body as it is; the id of the new template is in the metadata."""
     if call.sent("tenantFilter") == "tenantFilter":
-        raise Failed("Invalid Tenant Selection. A standard must be assigned to at least 1 tenant.")
+        raise Failed("Invalid: a standard needs a tenant.")
     key = text(call.sent("GUID")) or fresh(call, "standards")
     body = plain(call.body) if isinstance(call.body, Mapping) else {}
     now = stamp(call.state.today)
@@ -100,10 +100,8 @@ def add_standards(call: Call) -> Any:
         "updatedAt": now,
         "updatedBy": call.client.name,
     }
-    call.state.log(
-        call.endpoint, f"Standards template {text(call.sent('templateName'))} with GUID {key} added or changed"
-    )
-    return {"Results": "Successfully added template", "Metadata": {"id": key}}
+    call.state.log(call.endpoint, f"Kept the standards {text(call.sent('templateName'))}, {key}")
+    return {"Results": "Successfully kept the template", "Metadata": {"id": key}}
 
 
 @answers("RemoveStandardTemplate")
@@ -112,7 +110,5 @@ def remove_standards(call: Call) -> Any:
     key = text(first(call.sent("ID"), call.asked("ID")))
     row = call.state.standards.pop(key, None)
     if row is None:
-        raise fail(
-            f"Failed to remove Standards template:  with id: {key}. Error: Cannot bind argument to parameter 'Entity'."
-        )
-    return done(call, f"Removed Standards Template named: '{row['templateName']}' with id: {key}")
+        raise fail(f"Failed to remove the standards {key}: not found.")
+    return done(call, f"Removed the standards '{row['templateName']}', {key}")

@@ -43,7 +43,7 @@ def _scheduled(call: Call, body: Any, command: str, name: str, doing: str) -> An
     when = text(member(body, "Scheduled", "date"))
     task = {"Parameters": {"UserObj": plain(body)}, "ScheduledTime": when, "Tenant": call.tenant.domain}
     add_task(call, {"Name": name, "Command": command, **task})
-    return results([f"Successfully created scheduled task to {doing} user {text(member(body, 'DisplayName'))}"])
+    return results([f"Successfully planned to {doing} {text(member(body, 'DisplayName'))}"])
 
 
 @answers("AddUser")
@@ -51,19 +51,19 @@ def add_user(call: Call) -> Any:
     """Invoke-AddUser.ps1: a licence or a domain that is a bare string is not seen."""
     body = call.body
     if not truthy(call.sent("tenantFilter")):
-        return Answer({"Results": {"resultText": "tenantFilter is required to create a user.", "state": "error"}}, 400)
+        return Answer({"Results": {"resultText": "Error: tenantFilter is missing.", "state": "error"}}, 400)
     if truthy(call.sent("Scheduled", "Enabled")):
-        return _scheduled(call, body, "New-CIPPUserTask", f"New user creation: {_upn(body)}", "create")
+        return _scheduled(call, body, "New-CIPPUserTask", f"Make the account {_upn(body)}", "create")
     tenant = call.tenant
     try:
         user, secret = _create(call, tenant, body)
     except Failed as error:
-        raise fail(f"Failed to create user. Error:{error}", listed=True) from error
+        raise fail(f"Failed: no account. Error: {error}", listed=True) from error
     upn = user["userPrincipalName"]
     told: list[Any] = [
-        "Created New User.",
-        {"resultText": f"Username: {upn}", "copyField": upn, "state": "success"},
-        {"resultText": f"Password: {secret}", "copyField": secret, "state": "success"},
+        "Made the account.",
+        {"resultText": f"It is called {upn}", "copyField": upn, "state": "success"},
+        {"resultText": f"Its password is {secret}", "copyField": secret, "state": "success"},
     ]
     licences = [text(entry) for entry in rows(call.sent("licenses", "value"))]
     if licences:
@@ -111,7 +111,7 @@ def _create(call: Call, tenant: Tenant, body: Any) -> tuple[Row, str]:
     user["_must_change"] = truthy(member(body, "MustChangePass"))
     tenant.users[user["id"]] = user
     tenant.mfa[user["id"]] = {"methods": [], "state": "disabled"}
-    call.state.log(call.endpoint, f"Created user {name} with id {user['id']}", tenant)
+    call.state.log(call.endpoint, f"Made the account {name}, {user['id']}", tenant)
     return user, user["_password"]
 
 
@@ -121,10 +121,12 @@ def _join_groups(tenant: Tenant, user: Row, wanted: Any) -> list[str]:
         group = tenant.groups.get(text(member(entry, "value")))
         name = text(member(entry, "label")) or text(entry)
         if group is None:
-            told.append(f"Failed to add to group {name}: Resource '{text(member(entry, 'value'))}' does not exist")
+            told.append(
+                f"Failed to put the account into {name}: Resource '{text(member(entry, 'value'))}' does not exist"
+            )
         elif user["id"] not in group["_members"]:
             group["_members"].append(user["id"])
-            told.append(f"Success. {user['displayName']} has been added to {name or group['displayName']}")
+            told.append(f"Success. {user['displayName']} is now in {name or group['displayName']}")
     return told
 
 
@@ -133,16 +135,16 @@ def _copy_groups(tenant: Tenant, source: Row, user: Row) -> list[str]:
     for group in tenant.groups.values():
         if source["id"] in group["_members"] and "DynamicMembership" not in group["groupTypes"]:
             group["_members"].append(user["id"])
-            told.append(f"Added {user['userPrincipalName']} to group {group['displayName']}")
+            told.append(f"{user['userPrincipalName']} is now in {group['displayName']}")
     return told
 
 
 def _manager(tenant: Tenant, user: Row, key: Any) -> str:
     manager = tenant.user(text(key))
     if manager is None:
-        return f"Failed to set manager of {user['userPrincipalName']}: Resource '{text(key)}' does not exist"
+        return f"Failed: {user['userPrincipalName']} has no new manager: Resource '{text(key)}' does not exist"
     user["manager"] = {name: manager[name] for name in ("id", "userPrincipalName", "displayName")}
-    return f"Successfully set the manager of {user['userPrincipalName']} to {manager['userPrincipalName']}"
+    return f"Successfully made {manager['userPrincipalName']} the manager of {user['userPrincipalName']}"
 
 
 @answers("EditUser")
@@ -150,19 +152,19 @@ def edit_user(call: Call) -> Any:
     """Invoke-EditUser.ps1: empty fields are left alone, licences that are sent replace all; failures come under 200."""
     body, key = call.body, text(call.sent("id"))
     if not key.strip():
-        raise fail("Failed to edit user. No user ID provided", 400, listed=True)
+        raise fail("Failed: id is missing", 400, listed=True)
     if truthy(call.sent("Scheduled", "Enabled")):
-        return _scheduled(call, body, "Set-CIPPUser", f"Edit user: {text(call.sent('DisplayName'))}", "edit")
+        return _scheduled(call, body, "Set-CIPPUser", f"Change the account {text(call.sent('DisplayName'))}", "edit")
     tenant, told = call.tenant, []
     user = tenant.user(key)
     if user is None:
-        return results([f"Failed to edit user. Resource '{key}' does not exist."])
+        return results([f"Failed to change the account. Resource '{key}' does not exist."])
     upn = _upn(body)
     local, _, domain = upn.partition("@")
     if local and domain.lower() in tenant.domains:
         told += _apply(call, tenant, user, upn)
     else:
-        told.append("Failed to edit user. Property userPrincipalName is invalid.")
+        told.append("Failed to change the account. Property userPrincipalName is invalid.")
     licences, drop = (
         [text(entry) for entry in rows(call.sent("licenses", "value"))],
         truthy(call.sent("removeLicenses")),
@@ -170,19 +172,19 @@ def edit_user(call: Call) -> Any:
     held = [entry["skuId"] for entry in user["assignedLicenses"]]
     if licences or drop:
         if held == licences and not drop:
-            told.append("Success. User license is already correct.")
+            told.append("Success. The licences were right already.")
         else:
             told.append(set_licences(call, tenant, user, [] if drop else licences, held))
     aliases = text(call.sent("AddedAliases")).split()
     if aliases:
         user["proxyAddresses"] += [f"smtp:{alias}" for alias in aliases]
-        told.append("Success. Added aliases to user.")
+        told.append("Success. Aliases are there.")
     told += _join_groups(tenant, user, call.sent("AddToGroups"))
     for entry in rows(call.sent("RemoveFromGroups")):
         group = tenant.groups.get(text(member(entry, "value")))
         if group is not None and user["id"] in group["_members"]:
             group["_members"].remove(user["id"])
-            told.append(f"Success. {user['displayName']} has been removed from {text(member(entry, 'label'))}")
+            told.append(f"Success. {user['displayName']} is no longer in {text(member(entry, 'label'))}")
     if truthy(call.sent("setManager")):
         told.append(_manager(tenant, user, call.sent("setManager", "value")))
     return results(told)
@@ -206,12 +208,12 @@ def _apply(call: Call, tenant: Tenant, user: Row, upn: str) -> list[str]:
     for field in map(text, rows(member(body, "clearProperties"))):
         if field in _CLEARABLE:
             user[field] = [] if field in ("businessPhones", "otherMails") else None
-    told = ["Success. The user has been edited."]
-    call.state.log(call.endpoint, f"Edited user {user['displayName']} with id {user['id']}", tenant)
+    told = ["Success. The account is changed."]
+    call.state.log(call.endpoint, f"Changed the account {user['displayName']}, {user['id']}", tenant)
     if text(member(body, "password")):
         user["_password"] = text(member(body, "password"))
         user["lastPasswordChangeDateTime"] = stamp(call.state.today)
-        told.append(f"Success. The password has been set to {user['_password']}")
+        told.append(f"Success. The password is now {user['_password']}")
     return told
 
 
@@ -220,7 +222,7 @@ def patch_user(call: Call) -> Any:
     """Invoke-PatchUser.ps1: an object or an array of them, each with its own tenant; fields go to Graph as they are."""
     entries = rows(call.body)
     if not entries or any(not text(member(entry, name)) for entry in entries for name in ("id", "tenantFilter")):
-        raise fail("Failed to patch user(s). Some users are missing id or tenantFilter", 400, listed=True)
+        raise fail("Failed: id or tenantFilter is missing somewhere", 400, listed=True)
     problems, patched, managers, tenants = [], 0, 0, set()
     for entry in entries:
         tenant = call.find(text(member(entry, "tenantFilter")))
@@ -228,14 +230,12 @@ def patch_user(call: Call) -> Any:
         key = text(member(entry, "id"))
         user = tenant.user(key)
         if user is None:
-            problems.append(f"Failed to patch user {key} in tenant {tenant.domain}: Resource '{key}' does not exist")
+            problems.append(f"Failed to change {key} of {tenant.domain}: Resource '{key}' does not exist")
             continue
         fields = {name: value for name, value in plain(entry).items() if name.lower() not in _NOT_PATCHED}
         unknown = [name for name in fields if name not in user]
         if unknown:
-            problems.append(
-                f"Failed to patch user {key} in tenant {tenant.domain}: Property '{unknown[0]}' does not exist"
-            )
+            problems.append(f"Failed to change {key} of {tenant.domain}: Property '{unknown[0]}' does not exist")
             continue
         if fields:
             user.update(fields)
@@ -243,12 +243,12 @@ def patch_user(call: Call) -> Any:
         if text(member(entry, "manager")):
             _manager(tenant, user, member(entry, "manager"))
             managers += 1
-    across = f"across {len(tenants)} tenant{'s' * (len(tenants) != 1)}"
+    across = f"in {len(tenants)} tenant{'s' * (len(tenants) != 1)}"
     if problems:
-        return Answer({"Results": [*problems, f"Successfully patched {patched} of {len(entries)} users"]}, 400)
+        return Answer({"Results": [*problems, f"Successfully changed {patched} of {len(entries)}"]}, 400)
     if managers:
-        return results([f"Successfully updated {managers} manager assignment{'s' * (managers != 1)} {across}"])
-    return results([f"Successfully patched {patched} user{'s' * (patched != 1)} {across}"])
+        return results([f"Successfully gave {managers} a manager {across}"])
+    return results([f"Successfully changed {patched} {across}"])
 
 
 _NOT_PATCHED = frozenset({"id", "tenantfilter", "manager", "sponsor"})
