@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from cipp_mcp.errors import Refused
 from cipp_mcp.policy import Policy
@@ -18,6 +19,8 @@ from cipp_mcp.tenants import ALL_TENANTS, Tenant, Tenants
 _TENANT_NAME = re.compile(r"tenant|customer|^defaultdomainname$|^initialdomainname$", re.IGNORECASE)
 _NO_TENANT_VALUE = re.compile(r"^(true|false|\d+|)$", re.IGNORECASE)
 _ALL_FLAG = re.compile(r"^(include|standardsExclude)?allTenants(selector)?$", re.IGNORECASE)
+_SITE_ADDRESS = re.compile(r"^(site_?urls?|urls?|weburl|siteaddress)$", re.IGNORECASE)
+_SHAREPOINT = re.compile(r"\.sharepoint(-mil)?\.(com|us|cn|de)$", re.IGNORECASE)
 _TENANT_LIST = re.compile(r"^(selectedtenants|tenants)$", re.IGNORECASE)
 _SEVERAL_NAME = re.compile(r"^(selectedtenants|tenants|tenantgroups?|alltenants|includealltenants)$", re.IGNORECASE)
 # Columns by which a row says whose it is, where the entry does not name one.
@@ -199,6 +202,26 @@ def acts_on_several(endpoint: Endpoint, arguments: Mapping[str, Any], scope: Sco
     own = {identifier for tenant in scope.tenants for identifier in tenant.identifiers}
     others = several - own - {"none", "", "true", "false"}
     return len(others) > (0 if scope.tenants else 1)
+
+
+def check_site_hosts(endpoint: Endpoint, arguments: Mapping[str, Any]) -> None:
+    """Raises Refused when a site address is not SharePoint's.
+
+    CIPP calls ``<SiteUrl>/_api`` with its own app-only token and does not look at the host (Invoke-ListSitePermissions
+    and its siblings), so a foreign address would hand that token to whoever owns it.
+    """
+    if endpoint.area != "teams-sharepoint":
+        return
+    for name, text in _named_strings(arguments):
+        if not _SITE_ADDRESS.match(name) or not text.strip():
+            continue
+        for address in text.split(","):
+            parts = urlsplit(address.strip())
+            if parts.scheme != "https" or parts.username or not _SHAREPOINT.search("." + (parts.hostname or "")):
+                raise Refused(
+                    f"{name}={address[:120]!r} is not the https address of a SharePoint site. Nothing was sent.",
+                    hint="ListSites gives the addresses of sites.",
+                )
 
 
 def has_tenant_list(arguments: Mapping[str, Any]) -> bool:

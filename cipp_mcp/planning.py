@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cipp_mcp.caller import Caller
 from cipp_mcp.errors import Refused
-from cipp_mcp.guard import Guard, Scope, acts_on_several, has_tenant_list
+from cipp_mcp.guard import Guard, Scope, acts_on_several, check_site_hosts, has_tenant_list
 from cipp_mcp.registry import NEVER_CALLABLE, Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
 from cipp_mcp.request import build_request, match_names, plain
@@ -90,6 +90,7 @@ class Planner:
             caller.policy.check(endpoint, risk)
             _check_runner(endpoint, risk, call)
             caller.rate.check(caller.policy.rate, time.monotonic())
+        check_site_hosts(endpoint, given)
         guard = await self._guard(endpoint, given, risk, caller)
         scope = Scope(())
         if guard is not None:

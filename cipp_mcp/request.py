@@ -205,7 +205,8 @@ def _wrong(name: str, wanted: str, value: Any) -> Refused:
 def _check_required(endpoint: Endpoint, values: Mapping[str, Any]) -> None:
     missing = []
     for name, parameter in endpoint.parameters.items():
-        if name in values:
+        # An empty text in the URL is no value to CIPP; in a body it may well mean "make it empty".
+        if name in values and not (values[name] == "" and parameter.place in ("query", "both")):
             continue
         # Facts of an unverified entry say too often "required" of what only one of several actions needs.
         needed = parameter.required and (name == "tenantFilter" or endpoint.verified != "spec")

@@ -15,14 +15,16 @@ pytestmark = pytest.mark.anyio
 _SAMPLES = {"string": "x", "integer": 1, "number": 1, "boolean": True, "object": {}}
 
 
-def sample(parameter: Parameter) -> object:
+def sample(parameter: Parameter, name: str = "") -> object:
     """A plausible value of the declared type."""
+    if parameter.type == "string" and "url" in name.lower():
+        return "https://contoso.sharepoint.com/sites/one"
     if parameter.enum:
         return parameter.enum[0]
     if parameter.type == "array":
-        return [sample(parameter.items or Parameter())]
+        return [sample(parameter.items or Parameter(), name)]
     if parameter.properties:
-        return {name: sample(inner) for name, inner in parameter.properties.items() if inner.required}
+        return {inner: sample(p, inner) for inner, p in parameter.properties.items() if p.required}
     return "2026-11-23" if parameter.send == "epoch" else _SAMPLES[parameter.type]
 
 
@@ -35,10 +37,10 @@ def plausible_arguments(endpoint: Endpoint, tenant: str) -> dict[str, object]:
             one: object = {"defaultDomainName": tenant} if element.type == "object" else tenant
             arguments[name] = one if parameter.type == "string" else [one]
         elif parameter.required or parameter.required_when:
-            arguments[name] = sample(parameter)
+            arguments[name] = sample(parameter, name)
     for group in endpoint.one_of:
         if not any(name in arguments for name in group):
-            arguments[group[0]] = sample(endpoint.parameters[group[0]])
+            arguments[group[0]] = sample(endpoint.parameters[group[0]], group[0])
     return arguments
 
 

@@ -1,7 +1,7 @@
-"""Finds endpoints by intent: SQLite FTS5 over names, titles, prose, keywords and parameters.
+"""Finds endpoints by intent.
 
-The index is built in memory on first use. Words are stemmed by FTS5's porter tokenizer; before that, American
-and British spellings are made one, stop words dropped and camel-case names split.
+Two full-text indexes (SQLite FTS5, porter stemming) and a comparison of meaning are added up: one index over what
+is written about each endpoint, one over single ways of asking for it. Both are built in memory on first use.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from cipp_mcp.registry.language import expansions, one_spelling, query_words, stem
 from cipp_mcp.registry.loader import Registry
+from cipp_mcp.registry.meaning import Meaning
 from cipp_mcp.registry.merge import split_name
 from cipp_mcp.registry.models import AREAS, NEVER_CALLABLE, Area, Endpoint, Risk
 
-# Columns of the index with their weight in bm25.
+# Columns of the first index with their weight in bm25.
 _COLUMNS = {
     "name": 6.0,
     "title": 6.0,
@@ -26,64 +28,28 @@ _COLUMNS = {
     "parameters": 0.6,
     "tag": 1.0,
 }
+# The weights below were set on the half of the intents that tuning may see (tests/intents.json, "tuned").
+_EXPANDED = 0.6
+_EXPANDED_ASKS = 0.8
+_ASKS = 1.5
+_NEXT_ASK = 0.6
+_ASKS_COUNTED = 6
+_NAME_COVERED = 0.5
+_MEANING = 1.5
+_COMPARED = 60
 
-_STOP = frozenset(
-    """a about all am an and any anybody anyone are as at be been by can could do does doing done for from get give
-    got had has have having he her his how i if in into is it its just like make may me might must my need needs of
-    off on one or our out please put she should show so some somebody someone something tell that the their them then there these
-    they this those to up us user's want wants was we were what when where which while who whose why will with would you your
-    currently still also now only too very more than tenant tenants customer customers client clients""".split()
-)
-
-# One spelling for both sides of the Atlantic, and one word for what people call the same thing.
-_SPELLING = (
-    (re.compile(r"isation"), "ization"),
-    (re.compile(r"(?<=[a-z]{2})is(e|ed|es|ing)\b"), r"iz\1"),
-    (re.compile(r"licence"), "license"),
-    (re.compile(r"colour"), "color"),
-    (re.compile(r"behaviour"), "behavior"),
-    (re.compile(r"centre\b"), "center"),
-    (re.compile(r"catalogue"), "catalog"),
-    (re.compile(r"cancell"), "cancel"),
-    (re.compile(r"enrolment"), "enrollment"),
-    (re.compile(r"\be-mail"), "email"),
-    (re.compile(r"\bsign[ -]?in(s?)\b"), r"signin\1"),
-    (re.compile(r"\blog[ -]?(in|on)(s?)\b"), r"signin\2"),
-    (re.compile(r"\bmail ?box"), "mailbox"),
-    (re.compile(r"\bone ?drive"), "onedrive"),
-    (re.compile(r"\bshare ?point"), "sharepoint"),
-    (re.compile(r"\bweb ?hook"), "webhook"),
-    (re.compile(r"\bpass ?word"), "password"),
-    (re.compile(r"\bpass ?code"), "passcode"),
-    (re.compile(r"\b(multi-?factor|two-?factor|2fa)( authentication)?"), "mfa"),
-)
-_EXPANSIONS: dict[str, tuple[str, ...]] = {
-    "ca": ("conditional", "access"),
-    "ooo": ("out", "office", "autoreply"),
-    "oof": ("out", "office", "autoreply"),
-    "pwd": ("password",),
-    "pw": ("password",),
-    "dl": ("distribution", "list", "group"),
-    "m365": ("microsoft", "365"),
-    "o365": ("microsoft", "365"),
-    "aad": ("entra",),
-    "exo": ("exchange",),
-    "mem": ("intune",),
-    "pc": ("computer", "device"),
-    "laptop": ("device",),
-    "sso": ("single", "signon"),
-    "admins": ("admin", "role"),
-    "calender": ("calendar",),
-}
+_VERB_PARTS = frozenset("list add edit set exec remove delete get patch copy new public".split())
 _READ_WORDS = frozenset(
-    "list show view see find which who whose what how count report check display look read fetch audit".split()
+    """list show view see find which who whose what how count report check display look read fetch audit any anything have
+    has is are does did history status state health overview last recent""".split()
 )
 _CHANGE_WORDS = frozenset(
     """add create new make set change edit update modify enable disable remove delete reset block unblock revoke wipe assign
     grant give convert offboard onboard deploy send restore rename move approve deny release rotate retire lock unlock
-    turn switch hide forward stop start cancel run push install uninstall invite purge clear schedule""".split()
+    turn switch hide forward stop start cancel run push install uninstall invite purge clear schedule bin sack strip boot
+    scrap put hook pour carve undo close bring let save write kick hand take force stick slap apply migrate bulk
+    reactivate suspend setup prevent extend book fix clean trigger kill allow""".split()
 )
-_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 
 
 @dataclass(frozen=True)
@@ -100,48 +66,33 @@ class Search:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(":memory:", check_same_thread=False)
-        columns = ", ".join(_COLUMNS)
-        self._db.execute(
-            f"CREATE VIRTUAL TABLE entries USING fts5({columns}, tokenize='porter unicode61', detail=full)"
-        )
+        self._meaning = Meaning.load()
         self._names: list[str] = []
-        rows = []
-        for _area, entry in registry.raw():
-            if entry["name"] not in NEVER_CALLABLE:
-                self._names.append(entry["name"])
-                rows.append(tuple(_indexed(entry)[column] for column in _COLUMNS))
-        marks = ", ".join("?" * len(_COLUMNS))
-        self._db.executemany(f"INSERT INTO entries({columns}) VALUES ({marks})", rows)
+        self._asked: list[str] = []
+        self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        self._db.execute(f"CREATE VIRTUAL TABLE entries USING fts5({', '.join(_COLUMNS)}, tokenize='porter unicode61')")
+        self._db.execute("CREATE VIRTUAL TABLE asks USING fts5(ask, tokenize='porter unicode61')")
         self._rank = f"bm25(entries, {', '.join(map(str, _COLUMNS.values()))})"
+        rows, asks = [], []
+        for _area, entry in registry.raw():
+            if entry["name"] in NEVER_CALLABLE:
+                continue
+            self._names.append(entry["name"])
+            rows.append(tuple(_indexed(entry).values()))
+            for ask in (*entry.get("asks", ()), entry["summary"], *entry.get("keywords", ())):
+                self._asked.append(entry["name"])
+                asks.append(ask)
+        self._db.executemany(f"INSERT INTO entries VALUES ({', '.join('?' * len(_COLUMNS))})", _respelt(rows))
+        self._db.executemany("INSERT INTO asks VALUES (?)", _respelt([(ask,) for ask in asks]))
 
     def find(self, query: str, *, area: Area | None = None, risk: Risk | None = None, limit: int = 8) -> list[Hit]:
         """The endpoints that fit `query` best, best first; none when nothing fits."""
         exact = self._registry.resolve(query.strip()) if query.strip() else None
-        words = query_words(query)
-        hits = self._ranked(words, query, area, risk)
+        hits = self._ranked(query, area, risk)
         if exact and exact not in NEVER_CALLABLE:
             first = Hit(self._registry[exact], 1000.0)
             hits = [first, *(hit for hit in hits if hit.endpoint.name != exact)]
         return hits[:limit]
-
-    def _ranked(self, words: list[str], query: str, area: Area | None, risk: Risk | None) -> list[Hit]:
-        if not words:
-            return []
-        match = " OR ".join(f'"{word}"' for word in words)
-        sql = f"SELECT rowid, {self._rank} FROM entries WHERE entries MATCH ? ORDER BY 2 LIMIT 60"
-        with self._lock:
-            found = self._db.execute(sql, (match,)).fetchall()
-        asked = set(re.findall(r"[a-z]+", query.lower()))
-        wants_change = bool(asked & _CHANGE_WORDS)
-        wants_read = bool(asked & _READ_WORDS) and not wants_change
-        hits = []
-        for rowid, rank in found:
-            endpoint = self._registry[self._names[rowid - 1]]
-            if (area and endpoint.area != area) or (risk and endpoint.risk != risk):
-                continue
-            hits.append(Hit(endpoint, _adjusted(-rank, endpoint, wants_read, wants_change)))
-        return sorted(hits, key=lambda hit: -hit.score)
 
     def near(self, query: str) -> list[str]:
         """Names that look like `query`, for when nothing was found."""
@@ -150,60 +101,89 @@ class Search:
             names += [name for name in self._names if word in name.lower()][:3]
         return list(dict.fromkeys(names))[:6]
 
+    def _ranked(self, query: str, area: Area | None, risk: Risk | None) -> list[Hit]:
+        words = query_words(query)
+        expanded = [word for word in expansions(query) if word not in words]
+        with self._lock:
+            scores = self._full_text(words, expanded)
+        asked = set(re.findall(r"[a-z]+", query.lower()))
+        stems = {stem(word) for word in (*asked, *words)}
+        adjusted: dict[str, float] = {}
+        for name, score in scores.items():
+            endpoint = self._registry[name]
+            if (area and endpoint.area != area) or (risk and endpoint.risk != risk):
+                continue
+            adjusted[name] = score * _fit(endpoint, asked, stems)
+        best = sorted(adjusted, key=lambda name: -adjusted[name])[:_COMPARED]
+        if not best:
+            return []
+        vector = self._meaning.query(map(stem, (*words, *expanded)))
+        top = adjusted[best[0]]
+        hits = []
+        for name in best:
+            alike = self._meaning.similarity(vector, name) if vector else 0.0
+            hits.append(Hit(self._registry[name], adjusted[name] / top + _MEANING * alike))
+        return sorted(hits, key=lambda hit: -hit.score)
 
-def _adjusted(score: float, endpoint: Endpoint, wants_read: bool, wants_change: bool) -> float:
+    def _full_text(self, words: list[str], expanded: list[str]) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        per_ask: dict[str, dict[int, float]] = {}
+        for terms, weight, weight_of_asks in ((words, 1.0, 1.0), (expanded, _EXPANDED, _EXPANDED_ASKS)):
+            if not terms:
+                continue
+            match = " OR ".join(f'"{term}"' for term in terms)
+            sql = f"SELECT rowid, {self._rank} FROM entries WHERE entries MATCH ? ORDER BY 2 LIMIT 150"
+            for row, rank in self._db.execute(sql, (match,)):
+                name = self._names[row - 1]
+                scores[name] = scores.get(name, 0.0) - rank * weight
+            sql = "SELECT rowid, bm25(asks) FROM asks WHERE asks MATCH ? ORDER BY 2 LIMIT 400"
+            for row, rank in self._db.execute(sql, (match,)):
+                found = per_ask.setdefault(self._asked[row - 1], {})
+                found[row] = found.get(row, 0.0) - rank * weight_of_asks
+        for name, found in per_ask.items():
+            best = sorted(found.values(), reverse=True)[:_ASKS_COUNTED]
+            total = sum(score * _NEXT_ASK**position for position, score in enumerate(best))
+            scores[name] = scores.get(name, 0.0) + _ASKS * total
+        return scores
+
+
+def _fit(endpoint: Endpoint, asked: set[str], stems: set[str]) -> float:
+    """How well the kind and the name of an endpoint fit the query's verb and words, as a factor."""
     reads = endpoint.risk in ("read", "secret")
+    wants_change = bool(asked & _CHANGE_WORDS)
+    factor = 1.0
     if wants_change and reads:
-        score *= 0.8
-    elif wants_read and not reads:
-        score *= 0.6
+        factor = 0.9
     elif not wants_change and not reads:
-        score *= 0.85
-    if endpoint.unwritten:
-        score *= 0.9
-    return score
-
-
-def query_words(query: str) -> list[str]:
-    """The words of a query that carry meaning, in one spelling, without repeats."""
-    text = _one_spelling(" ".join(_split_camel(query)))
-    words: list[str] = []
-    for word in _WORD.findall(text):
-        word = word.removesuffix("'s")
-        words += _EXPANSIONS.get(word, ())
-        if word not in _STOP and (len(word) > 1 or word.isdigit()):
-            words.append(word)
-    return list(dict.fromkeys(words)) or [word for word in _WORD.findall(text) if word.isalnum()]
-
-
-def _split_camel(text: str) -> list[str]:
-    parts: list[str] = []
-    for word in text.split():
-        pieces = split_name(word) if re.search(r"[a-z][A-Z]", word) else [word]
-        parts += [word, *pieces] if len(pieces) > 1 else pieces
-    return parts
-
-
-def _one_spelling(text: str) -> str:
-    text = text.lower().replace("’", "'")
-    for pattern, replacement in _SPELLING:
-        text = pattern.sub(replacement, text)
-    return text
+        factor = 0.75 if asked & _READ_WORDS else 0.9
+    parts = {stem(part.lower()) for part in split_name(endpoint.name)} - _VERB_PARTS
+    covered = len(parts & stems) / max(1, len(parts))
+    factor *= 1 + _NAME_COVERED * covered * covered
+    if "Template" in endpoint.name and "templat" not in " ".join(stems):
+        factor *= 0.8
+    return factor * (0.9 if endpoint.unwritten else 1.0)
 
 
 def _indexed(entry: dict[str, Any]) -> dict[str, str]:
     parameters = {**entry["facts"].get("parameters", {}), **(entry.get("parameters") or {})}
-    texts = {
+    return {
         "name": f"{entry['name']} {' '.join(split_name(entry['name']))}",
         "title": entry["title"],
         "summary": entry["summary"],
         "keywords": " . ".join(entry.get("keywords", ())),
-        "asks": " . ".join(entry.get("asks", ())),
         "description": f"{entry.get('description', '')} {entry.get('side_effects', '')}",
         "parameters": " ".join(" ".join([name, *split_name(name)]) for name in parameters),
         "tag": entry["facts"].get("tag", ""),
     }
-    return {column: _one_spelling(text) for column, text in texts.items()}
+
+
+def _respelt(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """`rows` in one spelling; joined first, since twenty patterns over thousands of short texts are slow."""
+    if not rows:
+        return []
+    width = len(rows[0])
+    texts = one_spelling("\x1f".join(text for row in rows for text in row)).split("\x1f")
+    return [tuple(texts[start : start + width]) for start in range(0, len(texts), width)]
 
 
 def overview(registry: Registry) -> dict[str, int]:
