@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -18,6 +18,7 @@ from cipp_mcp.jobs import Progress
 from cipp_mcp.mask import mask
 from cipp_mcp.outcome import Outcome, read_answer
 from cipp_mcp.planning import Plan
+from cipp_mcp.queues import Client, Queues
 from cipp_mcp.registry import Endpoint
 from cipp_mcp.results.budget import compact
 from cipp_mcp.results.rows import RowReader
@@ -29,18 +30,11 @@ INLINE_BYTES = 256 * 1024
 _MAX_PAGES = 200
 _MAX_PAGED_ROWS = 100_000
 _POLL_SECONDS = (0.3, 0.7, 1.0, 2.0, 3.0, 5.0)
-_QUEUE_DONE = ("completed", "failed")
 _TENANT_COLUMN = "Tenant"
 
 Rows = Iterable[tuple[Any, str]]
 Page = Answer | list[Any]
 """One page of a list: its rows, or the answer itself where that is too large to hold as Python objects."""
-
-
-class Client(Protocol):
-    """What is needed of an HTTP client; `cipp_mcp.client.CippClient` is the one."""
-
-    async def send(self, request: Request) -> Answer: ...
 
 
 @dataclass
@@ -58,6 +52,7 @@ class Reader:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._queues = Queues(client)
 
     async def run(self, plan: Plan, caller: Caller, progress: Progress) -> Fetched:
         """Makes the read of `plan`.
@@ -115,7 +110,10 @@ class Reader:
 
     async def _follow(self, endpoint: Endpoint, request: Request, progress: Progress) -> tuple[Outcome, list[Page]]:
         """(the outcome of a request once its queue has run, the answers that hold its rows page by page)."""
-        wait = iter(_POLL_SECONDS)
+        waits = iter(_POLL_SECONDS)
+        unnamed = "placeholder" in endpoint.response.habits
+        if unnamed:
+            await self._queues.wait_for_run(endpoint, request, progress, started=False)
         while True:
             answer = await self._client.send(request)
             outcome = await _read(endpoint, answer)
@@ -123,12 +121,13 @@ class Reader:
                 break
             if isinstance(outcome.data, dict) and isinstance(outcome.data.get("GUID"), str):
                 request = _with_query(request, "GUID", outcome.data["GUID"])
+                await anyio.sleep(next(waits, _POLL_SECONDS[-1]))
             elif outcome.queue_id:
-                await self._await_queue(outcome.queue_id, progress)
-                continue
+                await self._queues.wait(outcome.queue_id, progress)
+            elif unnamed:
+                await self._queues.wait_for_run(endpoint, request, progress, started=True)
             else:
-                progress.say(f"{endpoint.name}: CIPP is gathering the data")
-            await anyio.sleep(next(wait, _POLL_SECONDS[-1]))
+                await anyio.sleep(next(waits, _POLL_SECONDS[-1]))
         pages = [_page(answer, outcome)] if outcome.state == "ok" and outcome.rows is not None else []
         if outcome.next_link and "paging" in endpoint.response.habits:
             await self._more_pages(endpoint, request, outcome, pages, progress)
@@ -152,27 +151,6 @@ class Reader:
             outcome.next_link = page.next_link
         if outcome.next_link:
             outcome.messages.append(f"Stopped after {count:,} rows; there are more. Narrow the read by a filter.")
-
-    async def _await_queue(self, queue_id: str, progress: Progress) -> None:
-        """Returns when CIPP's queue is complete (ListCippQueue: Status, PercentComplete)."""
-        wait = iter(_POLL_SECONDS)
-        while True:
-            answer = await self._client.send(Request("ListCippQueue", "GET", {"QueueId": queue_id}))
-            try:
-                rows = json.loads(answer.content or b"[]")
-            except ValueError:
-                rows = []
-            row = rows[0] if isinstance(rows, list) and rows else rows
-            status = str(row.get("Status", "")) if isinstance(row, dict) else ""
-            if not isinstance(row, dict) or not status or status.lower().startswith(_QUEUE_DONE):
-                return
-            percent = row.get("PercentComplete")
-            done, total = row.get("CompletedTasks"), row.get("TotalTasks")
-            if isinstance(done, int | float) and isinstance(total, int | float) and total:
-                progress.say(f"{done:g} of {total:g} tenants", float(done), float(total))
-            else:
-                progress.say(f"CIPP's queue: {status} {percent or ''}".strip())
-            await anyio.sleep(next(wait, _POLL_SECONDS[-1]))
 
     async def _keep(
         self,

@@ -12,7 +12,7 @@ from cipp_mcp.registry import Registry
 from cipp_mcp.registry.language import expansions, query_words, stem
 from cipp_mcp.registry.meaning import pack
 
-DIMENSIONS = 96
+DIMENSIONS = 160
 
 
 def documents(registry: Registry) -> dict[str, str]:

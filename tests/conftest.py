@@ -69,13 +69,19 @@ def over_stdio(
     return Client(command, mode=ERAS[era], **options)
 
 
+def text_of(result: Any) -> str:
+    """The text block of a tool result."""
+    found: str = result.content[0].text
+    return found
+
+
 def body(result: Any) -> dict[str, Any]:
     """The JSON object of a tool result, checked to stand between its two fence lines."""
-    first, text, last = result.content[0].text.split("\n")
+    first, inner, last = text_of(result).split("\n")
     marker = last.removeprefix("end ")
     assert marker in first
     assert "{" not in first + last
-    parsed: dict[str, Any] = json.loads(text)
+    parsed: dict[str, Any] = json.loads(inner)
     assert result.is_error is (parsed["outcome"] in ("failed", "refused"))
     return parsed
 

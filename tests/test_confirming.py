@@ -9,11 +9,10 @@ from typing import Any
 import mcp_types as types
 import pytest
 
-from cipp_mcp import confirm
 from cipp_mcp.confirm import Confirmations
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.errors import Refused
-from tests.conftest import ERAS, call, in_memory, over_stdio, settings_for
+from tests.conftest import ERAS, call, in_memory, over_stdio, settings_for, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -185,7 +184,7 @@ def test_a_confirmation_expires_after_five_minutes(monkeypatch: pytest.MonkeyPat
     confirmations = Confirmations("k" * 40)
     token = confirmations.issue("local", "digest")
     now = time.time()
-    monkeypatch.setattr(confirm.time, "time", lambda: now + 301)
+    monkeypatch.setattr("cipp_mcp.confirm.time.time", lambda: now + 301)
     with pytest.raises(Refused, match="expired"):
         confirmations.redeem(token, "local", "digest")
 
@@ -208,10 +207,10 @@ async def test_a_2026_host_cannot_replay_its_answer(demo: DemoCipp, victim: Any)
     async with in_memory(settings_for(demo, CIPP_ACCESS="full"), elicitation_callback=Person("accept")) as client:
         asked = await client.session.call_tool("cipp_critical", block(tenant, user), allow_input_required=True)
         assert isinstance(asked, types.InputRequiredResult)
-        answers = {"confirm": types.ElicitResult(action="accept", content={"confirm": True})}
+        answers: Any = {"confirm": types.ElicitResult(action="accept", content={"confirm": True})}
         for expected in ("ok", "refused"):
             result = await client.session.call_tool(
                 "cipp_critical", block(tenant, user), input_responses=answers, request_state=asked.request_state
             )
-            assert f'"outcome":"{expected}"' in result.content[0].text
+            assert f'"outcome":"{expected}"' in text_of(result)
     assert [request.endpoint for request in demo.requests].count("ExecDisableUser") == 1

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import mcp_types as types
 import pytest
 
 from cipp_mcp.demo import DemoCipp
-from cipp_mcp.policy import ACCESS_LEVELS, CRITICAL
-from cipp_mcp.registry import Endpoint, Registry
+from cipp_mcp.policy import ACCESS_LEVELS, CRITICAL, Access
+from cipp_mcp.registry import Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
 from cipp_mcp.risk import risk_of
 from tests.conftest import body, in_memory, settings_for
@@ -18,7 +17,7 @@ from tests.test_every_read import plausible_arguments
 
 pytestmark = pytest.mark.anyio
 
-_NEEDED = {
+_NEEDED: dict[Risk, Access] = {
     "read": "read",
     "secret": "read",
     "write": "write",
@@ -28,9 +27,9 @@ _NEEDED = {
 }
 
 
-def changes(tenant: str) -> list[tuple[Endpoint, dict[str, Any], str]]:
+def changes(tenant: str) -> list[tuple[Endpoint, dict[str, Any], Risk]]:
     """(endpoint, arguments it cannot do without, risk of that call) of everything that is not of risk read."""
-    found = []
+    found: list[tuple[Endpoint, dict[str, Any], Risk]] = []
     for endpoint in Registry.load():
         if endpoint.risk != "read" and endpoint.callable:
             arguments = plausible_arguments(endpoint, tenant)
@@ -38,10 +37,10 @@ def changes(tenant: str) -> list[tuple[Endpoint, dict[str, Any], str]]:
     return found
 
 
-async def run(client: Any, surface: str, endpoint: Endpoint, arguments: dict[str, Any], risk: str) -> dict[str, Any]:
+async def run(client: Any, surface: str, endpoint: Endpoint, arguments: dict[str, Any], risk: Risk) -> dict[str, Any]:
     if surface == "own tool":
         return body(await client.call_tool(endpoint.name, dict(arguments)))
-    runner = runner_of(risk) if surface == "right runner" else surface  # type: ignore[arg-type]
+    runner = runner_of(risk) if surface == "right runner" else surface
     return body(await client.call_tool(runner, {"name": endpoint.name, "arguments": arguments}))
 
 
@@ -51,7 +50,7 @@ def count(demo: DemoCipp, endpoint: Endpoint) -> int:
 
 @pytest.mark.parametrize("access", ACCESS_LEVELS)
 @pytest.mark.parametrize("surface", ["own tool", "right runner", "cipp_read", "cipp_change", "cipp_critical"])
-async def test_nothing_reaches_cipp_without_its_level(demo: DemoCipp, access: str, surface: str) -> None:
+async def test_nothing_reaches_cipp_without_its_level(demo: DemoCipp, access: Access, surface: str) -> None:
     tenant = demo.state.tenants[0].domain
     settings = settings_for(
         demo, CIPP_ACCESS=access, CIPP_TOOLS="all", CIPP_CONFIRM="never", CIPP_ALLOW_ALL_TENANT_WRITES="true"
@@ -59,8 +58,8 @@ async def test_nothing_reaches_cipp_without_its_level(demo: DemoCipp, access: st
     async with in_memory(settings) as client:
         listed = {tool.name for tool in (await client.list_tools()).tools}
         for endpoint, arguments, risk in changes(tenant):
-            allowed = ACCESS_LEVELS.index(access) >= ACCESS_LEVELS.index(_NEEDED[risk]) and risk != "secret"  # type: ignore[arg-type]
-            right = surface in ("own tool", "right runner") or surface == runner_of(risk)  # type: ignore[arg-type]
+            allowed = ACCESS_LEVELS.index(access) >= ACCESS_LEVELS.index(_NEEDED[risk]) and risk != "secret"
+            right = surface in ("own tool", "right runner") or surface == runner_of(risk)
             if allowed and right:
                 continue
             demo.requests.clear()
@@ -68,11 +67,11 @@ async def test_nothing_reaches_cipp_without_its_level(demo: DemoCipp, access: st
             assert reply["outcome"] == "refused", (endpoint.name, reply)
             assert count(demo, endpoint) == 0, endpoint.name
             if surface == "own tool":
-                assert (endpoint.name in listed) <= (_level_of(endpoint) <= ACCESS_LEVELS.index(access))  # type: ignore[arg-type]
+                assert (endpoint.name in listed) <= (_level_of(endpoint) <= ACCESS_LEVELS.index(access))
 
 
 def _level_of(endpoint: Endpoint) -> int:
-    return ACCESS_LEVELS.index(_NEEDED[endpoint.risk])  # type: ignore[arg-type]
+    return ACCESS_LEVELS.index(_NEEDED[endpoint.risk])
 
 
 @pytest.mark.parametrize("confirm", ["critical", "writes"])
@@ -85,7 +84,7 @@ async def test_nothing_reaches_cipp_without_the_yes_that_is_demanded(
         demo, CIPP_ACCESS="admin", CIPP_ALLOW_SECRETS="true", CIPP_CONFIRM=confirm, CIPP_ALLOW_ALL_TENANT_WRITES="true"
     )
     person = Person(answer or "cancel")
-    options = {"elicitation_callback": person} if answer else {}
+    options: dict[str, Any] = {"elicitation_callback": person} if answer else {}
     async with in_memory(settings, **options) as client:
         for endpoint, arguments, risk in changes(tenant):
             if risk == "read" or (risk not in CRITICAL and confirm == "critical"):
@@ -179,8 +178,3 @@ async def test_changing_several_tenants_needs_a_setting_of_its_own(demo: DemoCip
                 reply = body(await client.call_tool(runner, {"name": name, "arguments": arguments}))
                 assert reply["outcome"] == "refused", (name, reply)
     assert {request.endpoint for request in demo.requests} <= {"ListTenants"}
-
-
-def test_every_annotation_is_true_of_its_runner() -> None:
-    assert types.ToolAnnotations  # the hints themselves are checked in test_schemas
-    assert {runner_of(risk) for risk in CRITICAL} == {"cipp_critical"}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.registry import NEVER_CALLABLE, Endpoint, Parameter, Registry
 from cipp_mcp.results.budget import tokens
 from cipp_mcp.risk import risk_of
-from tests.conftest import body, call, in_memory, over_stdio, settings_for
+from tests.conftest import body, call, in_memory, over_stdio, settings_for, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -28,9 +30,9 @@ def sample(parameter: Parameter, name: str = "") -> object:
     return "2026-11-23" if parameter.send == "epoch" else _SAMPLES[parameter.type]
 
 
-def plausible_arguments(endpoint: Endpoint, tenant: str) -> dict[str, object]:
+def plausible_arguments(endpoint: Endpoint, tenant: str) -> dict[str, Any]:
     """A value of the declared type for whatever the endpoint cannot do without."""
-    arguments: dict[str, object] = {}
+    arguments: dict[str, Any] = {}
     for name, parameter in endpoint.parameters.items():
         if name in ("tenantFilter", "selectedTenants"):
             element = parameter.items or Parameter()
@@ -58,7 +60,7 @@ async def test_every_read_is_answered_through_a_real_client(demo: DemoCipp) -> N
             explained = reply["outcome"] == "failed" and demo.requests[-1].status >= 400
             if endpoint.name not in sent or not (explained or reply["outcome"] in ("ok", "pending")):
                 strange[endpoint.name] = reply
-            assert tokens(result.content[0].text) <= 6000
+            assert tokens(text_of(result)) <= 6000
     assert strange == {}
 
 

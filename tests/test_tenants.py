@@ -19,7 +19,7 @@ from cipp_mcp.planning import Call, Planner
 from cipp_mcp.policy import Policy
 from cipp_mcp.registry import Registry
 from cipp_mcp.tenants import Tenant, Tenants
-from tests.conftest import body, call, in_memory, read, settings_for
+from tests.conftest import body, call, in_memory, read, settings_for, text_of
 from tests.test_every_read import plausible_arguments
 
 OURS = Tenant("11111111-aaaa-4aaa-8aaa-000000000001", "ours.example", "Ours & Co", "ours.onmicrosoft.com")
@@ -252,7 +252,7 @@ async def test_rows_of_other_tenants_never_reach_the_host(demo: DemoCipp) -> Non
                             **({"fresh": True} if runner == "cipp_read" else {}),
                         },
                     )
-                    assert marker not in result.content[0].text, (endpoint.name, answer)
+                    assert marker not in text_of(result), (endpoint.name, answer)
             demo.restore()
         tenants = await read(client, "ListTenants", {"fields": ["*"]})
         assert tenants["total"] == 1
@@ -279,4 +279,4 @@ async def test_the_seeded_estate_shows_nothing_of_its_other_tenants(demo: DemoCi
                 "cipp_read", {"name": endpoint.name, "arguments": arguments, "fields": ["*"]}
             )
             body(result)
-            assert not [word for word in words if word in result.content[0].text], endpoint.name
+            assert not [word for word in words if word in text_of(result)], endpoint.name

@@ -9,7 +9,7 @@ import pytest
 
 from cipp_mcp.clean import clean_text, one_line
 from cipp_mcp.demo import DemoCipp
-from tests.conftest import body, in_memory, settings_for
+from tests.conftest import body, in_memory, settings_for, text_of
 from tests.test_confirming import Person
 
 pytestmark = pytest.mark.anyio
@@ -54,20 +54,18 @@ ATTEMPTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ATTEMPTS, ids=range(len(ATTEMPTS)))
-async def test_an_injection_stays_inside_the_fence_and_calls_nothing(demo: DemoCipp, text: str) -> None:
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=range(len(ATTEMPTS)))
+async def test_an_injection_stays_inside_the_fence_and_calls_nothing(demo: DemoCipp, attempt: str) -> None:
     tenant = demo.state.tenants[0].domain
-    row = {"displayName": text, "userPrincipalName": "a@b.example", text[:60]: "name of a column", "id": "1"}
-    demo.answer("ListUsers", body=json.dumps([row, {"id": "2", "displayName": text}]).encode())
+    row = {"displayName": attempt, "userPrincipalName": "a@b.example", attempt[:60]: "name of a column", "id": "1"}
+    demo.answer("ListUsers", body=json.dumps([row, {"id": "2", "displayName": attempt}]).encode())
     async with in_memory(settings_for(demo, CIPP_ACCESS="admin")) as client:
         arguments = {"tenantFilter": tenant}
         result = await client.call_tool("cipp_read", {"name": "ListUsers", "arguments": arguments, "fields": ["*"]})
         reply = body(result)
         assert reply["total"] == 2
-        assert len(result.content[0].text.split("\n")) == 3
-        assert result.content[0].text.isascii() or not set(result.content[0].text) & set(
-            "\u202e\u2066\u200b\u00ad\ufeff\U000e0049"
-        )
+        assert len(text_of(result).split("\n")) == 3
+        assert text_of(result).isascii() or not set(text_of(result)) & set("\u202e\u2066\u200b\u00ad\ufeff\U000e0049")
         queried = await client.call_tool("cipp_query", {"sql": f"SELECT displayName FROM {reply['result']}"})
         assert body(queried)["rows"][0] == body(queried)["rows"][1]
     assert [request.endpoint for request in demo.requests] == ["ListUsers"]
@@ -109,4 +107,4 @@ async def test_an_error_message_of_cipp_is_fenced_like_data(demo: DemoCipp) -> N
         arguments = {"tenantFilter": demo.state.tenants[0].domain}
         result: Any = await client.call_tool("cipp_read", {"name": "ListUsers", "arguments": arguments})
     assert body(result)["outcome"] == "failed"
-    assert "\u202e" not in result.content[0].text
+    assert "\u202e" not in text_of(result)

@@ -15,8 +15,8 @@ from typing import Any
 from cipp_mcp.registry.language import expansions, one_spelling, query_words, stem
 from cipp_mcp.registry.loader import Registry
 from cipp_mcp.registry.meaning import Meaning
-from cipp_mcp.registry.merge import split_name
 from cipp_mcp.registry.models import AREAS, NEVER_CALLABLE, Area, Endpoint, Risk
+from cipp_mcp.registry.words import split_name
 
 # Columns of the first index with their weight in bm25.
 _COLUMNS = {
@@ -68,6 +68,8 @@ class Search:
         self._lock = threading.Lock()
         self._meaning = Meaning.load()
         self._names: list[str] = []
+        self._parts: dict[str, frozenset[str]] = {}
+        self._titles: dict[str, str] = {}
         self._asked: list[str] = []
         self._db = sqlite3.connect(":memory:", check_same_thread=False)
         self._db.execute(f"CREATE VIRTUAL TABLE entries USING fts5({', '.join(_COLUMNS)}, tokenize='porter unicode61')")
@@ -78,6 +80,9 @@ class Search:
             if entry["name"] in NEVER_CALLABLE:
                 continue
             self._names.append(entry["name"])
+            self._titles[entry["title"].lower()] = entry["name"]
+            parts = {stem(part.lower()) for part in split_name(entry["name"])}
+            self._parts[entry["name"]] = frozenset(parts - _VERB_PARTS)
             rows.append(tuple(_indexed(entry).values()))
             for ask in (*entry.get("asks", ()), entry["summary"], *entry.get("keywords", ())):
                 self._asked.append(entry["name"])
@@ -87,7 +92,7 @@ class Search:
 
     def find(self, query: str, *, area: Area | None = None, risk: Risk | None = None, limit: int = 8) -> list[Hit]:
         """The endpoints that fit `query` best, best first; none when nothing fits."""
-        exact = self._registry.resolve(query.strip()) if query.strip() else None
+        exact = self._titles.get(query.strip().lower()) or self._registry.resolve(query)
         hits = self._ranked(query, area, risk)
         if exact and exact not in NEVER_CALLABLE:
             first = Hit(self._registry[exact], 1000.0)
@@ -113,7 +118,7 @@ class Search:
             endpoint = self._registry[name]
             if (area and endpoint.area != area) or (risk and endpoint.risk != risk):
                 continue
-            adjusted[name] = score * _fit(endpoint, asked, stems)
+            adjusted[name] = score * _fit(endpoint, self._parts[name], asked, stems)
         best = sorted(adjusted, key=lambda name: -adjusted[name])[:_COMPARED]
         if not best:
             return []
@@ -132,11 +137,11 @@ class Search:
             if not terms:
                 continue
             match = " OR ".join(f'"{term}"' for term in terms)
-            sql = f"SELECT rowid, {self._rank} FROM entries WHERE entries MATCH ? ORDER BY 2 LIMIT 150"
+            sql = f"SELECT rowid, {self._rank} FROM entries WHERE entries MATCH ? ORDER BY 2 LIMIT 100"
             for row, rank in self._db.execute(sql, (match,)):
                 name = self._names[row - 1]
                 scores[name] = scores.get(name, 0.0) - rank * weight
-            sql = "SELECT rowid, bm25(asks) FROM asks WHERE asks MATCH ? ORDER BY 2 LIMIT 400"
+            sql = "SELECT rowid, bm25(asks) FROM asks WHERE asks MATCH ? ORDER BY 2 LIMIT 250"
             for row, rank in self._db.execute(sql, (match,)):
                 found = per_ask.setdefault(self._asked[row - 1], {})
                 found[row] = found.get(row, 0.0) - rank * weight_of_asks
@@ -147,19 +152,18 @@ class Search:
         return scores
 
 
-def _fit(endpoint: Endpoint, asked: set[str], stems: set[str]) -> float:
+def _fit(endpoint: Endpoint, parts: frozenset[str], asked: set[str], stems: set[str]) -> float:
     """How well the kind and the name of an endpoint fit the query's verb and words, as a factor."""
     reads = endpoint.risk in ("read", "secret")
-    wants_change = bool(asked & _CHANGE_WORDS)
+    wants_change = not asked.isdisjoint(_CHANGE_WORDS)
     factor = 1.0
     if wants_change and reads:
         factor = 0.9
     elif not wants_change and not reads:
-        factor = 0.75 if asked & _READ_WORDS else 0.9
-    parts = {stem(part.lower()) for part in split_name(endpoint.name)} - _VERB_PARTS
+        factor = 0.9 if asked.isdisjoint(_READ_WORDS) else 0.75
     covered = len(parts & stems) / max(1, len(parts))
     factor *= 1 + _NAME_COVERED * covered * covered
-    if "Template" in endpoint.name and "templat" not in " ".join(stems):
+    if "templat" in parts and "templat" not in stems:
         factor *= 0.8
     return factor * (0.9 if endpoint.unwritten else 1.0)
 

@@ -11,8 +11,8 @@ from cipp_mcp.registry.schema import input_schema, runner_of, signature
 from cipp_mcp.registry.search import Search, overview
 from cipp_mcp.results.budget import compact, tokens
 
-_SEARCH_TOKENS = 780
-_DESCRIBE_TOKENS = 2950
+_SEARCH_TOKENS = 720
+_DESCRIBE_TOKENS = 2850
 _DEFAULT_HITS = 6
 _AREA_HINTS = {
     "identity": "users, groups, roles, devices in Entra, MFA, licences of people, sign-ins",
@@ -49,7 +49,8 @@ def search_answer(search: Search, registry: Registry, arguments: dict[str, Any])
             "areas": overview(registry),
             "hint": "Nothing fits. Try other words, one of the near names, or an area with an empty query.",
         }
-    return {"hits": _fitted([_line(hit.endpoint) for hit in hits], _SEARCH_TOKENS - 40)}
+    found = sorted((hit.endpoint for hit in hits), key=lambda endpoint: bool(endpoint.absent))
+    return {"hits": _fitted([_line(endpoint) for endpoint in found], _SEARCH_TOKENS - 40)}
 
 
 def describe_answer(registry: Registry, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +70,9 @@ def describe_answer(registry: Registry, arguments: dict[str, Any]) -> dict[str, 
             unknown.append(
                 f"{name[:60]}" + (f" (near: {', '.join(near)})" if near else " (not callable)" if known else "")
             )
+            continue
+        if registry[known].absent:
+            unknown.append(f"{known} ({registry[known].absent})")
             continue
         entry = _entry(registry[known])
         cost = tokens(compact(entry)) + 1
@@ -109,6 +113,8 @@ def _browse(registry: Registry, area: Any, risk: Any) -> dict[str, Any]:
 
 
 def _line(endpoint: Endpoint) -> str:
+    if endpoint.absent:
+        return f"{endpoint.name} [{endpoint.absent}]"
     head = f"{endpoint.name} [{endpoint.risk}] {endpoint.summary}"
     parameters = signature(endpoint)
     return f"{head} ({parameters})" if parameters else head
