@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cipp_mcp.errors import Refused, SettingsError
+from cipp_mcp.telemetry import request_id
 
 
 class Audit:
@@ -92,7 +93,7 @@ class AuditEntry:
     def __init__(
         self, *, caller: str, endpoint: str, tenant: str, targets: Sequence[str], risk: str, decision: str, digest: str
     ) -> None:
-        self.id = secrets.token_hex(6)
+        self.id = request_id() or secrets.token_hex(8)
         self.caller, self.endpoint, self.tenant = caller, endpoint, tenant
         self.targets, self.risk, self.decision, self.digest = list(targets), risk, decision, digest
 

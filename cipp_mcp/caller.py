@@ -11,7 +11,8 @@ from anyio.abc import TaskGroup
 
 from cipp_mcp.jobs import Job, Jobs
 from cipp_mcp.policy import Policy, Rate
-from cipp_mcp.results.store import ResultStore
+from cipp_mcp.results.store import MAX_BYTES, ResultStore
+from cipp_mcp.telemetry import observed_lookup
 from cipp_mcp.tenants import TenantDirectory
 
 _MAX_RECENT = 300
@@ -30,23 +31,36 @@ class Caller:
     """One person or agent. On stdio there is exactly one, named ``local``."""
 
     def __init__(
-        self, name: str, group: TaskGroup, policy: Policy, read_tenants: Callable[[], Awaitable[list[Any]]]
+        self,
+        name: str,
+        group: TaskGroup,
+        policy: Policy,
+        read_tenants: Callable[[], Awaitable[list[Any]]],
+        *,
+        label: str | None = None,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self.name = name
+        self.label = label or name
+        """How the audit shows this caller."""
         self.policy = policy
         self.rate = Rate()
         self.directory = TenantDirectory(read_tenants)
-        self.results = ResultStore()
+        self.results = ResultStore(max_bytes=max_bytes)
         self.jobs = Jobs(group)
         self._recent: dict[str, Recent] = {}
 
     def close(self) -> None:
         self.results.close()
 
+    @observed_lookup
     def recent(self, key: str) -> Job | None:
         """The job of an identical read that is still running or fresh."""
         recent = self._recent.get(key)
-        if recent is None or (recent.job.done.is_set() and (time.monotonic() > recent.until or recent.job.error)):
+        if recent is None or not recent.job.is_usable:
+            return None
+        if recent.job.done.is_set() and time.monotonic() > recent.until:
+            del self._recent[key]
             return None
         return recent.job
 

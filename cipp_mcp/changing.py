@@ -19,13 +19,14 @@ from cipp_mcp.jobs import Progress
 from cipp_mcp.mask import mask
 from cipp_mcp.outcome import Outcome, parse_json, read_answer
 from cipp_mcp.planning import Plan
-from cipp_mcp.reading import Client, Reader
+from cipp_mcp.queues import Client
+from cipp_mcp.reading import Reader
 from cipp_mcp.registry import Registry
 from cipp_mcp.registry.models import ReadBack
 from cipp_mcp.request import build_request, plain
 from cipp_mcp.results.shape import dig
 from cipp_mcp.tenants import ALL_TENANTS
-from cipp_mcp.wire import Answer
+from cipp_mcp.wire import Answer, Request
 
 _ABSENT = object()
 _READ_BACK_WAITS = (0.0, 1.0, 2.0)
@@ -68,14 +69,14 @@ class Changer:
     async def _send(self, plan: Plan, caller: Caller, progress: Progress) -> Outcome:
         if len(plan.requests) == 1:
             progress.say(f"waiting for CIPP: {plan.endpoint.name}")
-            return self._outcome(plan, caller, await self._client.send(plan.requests[0][1]))
+            return self._outcome(plan, caller, await self._client.send(_once(plan.requests[0][1])))
         outcome = Outcome("ok")
         states = set()
         for done, (tenant, request) in enumerate(plan.requests):
             progress.say(f"{done} of {len(plan.requests)} tenants", done, len(plan.requests))
             label = tenant.domain if tenant else ""
             try:
-                one = self._outcome(plan, caller, await self._client.send(request))
+                one = self._outcome(plan, caller, await self._client.send(_once(request)))
                 states.add(one.state)
                 outcome.messages += [f"{label}: {message}" for message in one.messages]
             except CippError as error:
@@ -131,6 +132,11 @@ class Changer:
             return "Read the object back before repeating the change."
         arguments = json.dumps(_filled(back.arguments, plan.arguments), ensure_ascii=False)
         return f"{back.read} with {clean_text(arguments)} shows whether it took."
+
+
+def _once(request: Request) -> Request:
+    """`request` as one that is never repeated: what an endpoint's entry allows holds for reads with it."""
+    return replace(request, repeatable=False) if request.repeatable else request
 
 
 def judge(back: ReadBack, arguments: Mapping[str, Any], rows: list[Any]) -> str:

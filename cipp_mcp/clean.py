@@ -13,6 +13,10 @@ _HIDDEN = re.compile(
 )
 
 
+_ESCAPED = re.compile(r"\\[ubf]")
+_DEEPEST = 60
+
+
 def clean_text(text: str) -> str:
     """`text` without characters that a reader cannot see but a model obeys."""
     return text if text.isascii() and text.isprintable() else _HIDDEN.sub("", text)
@@ -23,11 +27,17 @@ def one_line(text: str) -> str:
     return " ".join(clean_text(text).split())
 
 
+def cleaned(value: Any, text: str) -> Any:
+    """`value` cleaned, where its JSON `text` shows that there may be something to clean; most texts show at once."""
+    is_plain = text.isascii() and text.isprintable() and not _ESCAPED.search(text)
+    return value if is_plain and text.count("[") + text.count("{") < _DEEPEST else clean(value)
+
+
 def clean(value: Any, depth: int = 0) -> Any:
     """`value` with every string in it cleaned, names included; nesting beyond 60 levels becomes null."""
     if isinstance(value, str):
         return clean_text(value)
-    if depth > 60:
+    if depth > _DEEPEST:
         return None
     if isinstance(value, dict):
         return {clean_text(str(name)): clean(inner, depth + 1) for name, inner in value.items()}

@@ -16,17 +16,29 @@ from cipp_mcp.caller import Caller
 from cipp_mcp.changing import Changer
 from cipp_mcp.confirm import Confirmations, call_digest
 from cipp_mcp.errors import CallFailed, CippError, Refused, Unknown
+from cipp_mcp.guard import Guard
 from cipp_mcp.jobs import Job, Progress
 from cipp_mcp.planning import Call, Plan, Planner
-from cipp_mcp.reading import Client, Fetched, Reader
+from cipp_mcp.queues import Client
+from cipp_mcp.reading import Fetched, Reader
 from cipp_mcp.registry import Endpoint, Registry
 from cipp_mcp.results.budget import compact, tokens
-from cipp_mcp.results.shape import FENCE_TOKENS, MAX_PAGE_ROWS, data_part, messages_part, row_page, select_paths
+from cipp_mcp.results.shape import (
+    FENCE_TOKENS,
+    MAX_PAGE_ROWS,
+    data_part,
+    messages_part,
+    row_page,
+    select_paths,
+    text_part,
+)
 from cipp_mcp.results.store import Result
 from cipp_mcp.settings import Settings
+from cipp_mcp.telemetry import observed_call
 from cipp_mcp.wire import Request
 
 _log = logging.getLogger(__name__)
+_LONG_TEXT = 400
 
 
 class Host(Protocol):
@@ -78,8 +90,15 @@ class Dispatcher:
 
     async def read_tenants(self) -> list[Any]:
         """The rows of ListTenants."""
-        return await self._reader.rows(self.registry["ListTenants"], Request("ListTenants", "GET"))
+        endpoint = self.registry["ListTenants"]
+        return await self._reader.rows(endpoint, Request(endpoint.path, "GET"))
 
+    async def guard(self, caller: Caller) -> Guard:
+        """The tenants that `caller` may touch; raises CippError when they cannot be read."""
+        self._check_connected()
+        return Guard(caller.policy, await caller.directory.tenants())
+
+    @observed_call
     async def run(self, call: Call, caller: Caller, host: Host) -> Reply:
         """Runs `call` to a reply. Expected failures are replies too.
 
@@ -107,14 +126,14 @@ class Dispatcher:
         except Exception as error:
             if getattr(error, "passes_through", False):
                 raise
-            _log.exception("unexpected failure in %s", call.name[:64])
+            _log.exception("unexpected failure in %s", self.registry.resolve(call.name) or "a call")
             return failure_reply(CallFailed("cipp-mcp itself failed on this call; see its log."), call.name)
 
     def _check_connected(self) -> None:
         if self._settings.missing:
             raise Refused(
                 f"CIPP is not connected yet: {', '.join(self._settings.missing)} not set. Nothing was sent.",
-                hint="Set them in the configuration of this MCP server (README: Connect your CIPP) and restart it.",
+                hint="Set them in the configuration of this MCP server (cipp-mcp setup does it) and restart it.",
                 reason="settings",
             )
 
@@ -236,7 +255,7 @@ class Dispatcher:
             value for target in plan.endpoint.targets for value in target_values(plan.arguments, target.argument)
         ]
         return AuditEntry(
-            caller=caller.name,
+            caller=caller.label,
             endpoint=plan.endpoint.name,
             tenant=plan.tenant_label,
             targets=targets,
@@ -248,7 +267,7 @@ class Dispatcher:
     def _note_refusal(self, call: Call, caller: Caller, refusal: Refused) -> None:
         known = self.registry.resolve(call.name)
         entry = AuditEntry(
-            caller=caller.name,
+            caller=caller.label,
             endpoint=known or "unknown",
             tenant="",
             targets=(),
@@ -259,25 +278,34 @@ class Dispatcher:
         self._audit.refused(entry, refusal.reason)
 
     async def _rows_of_read(self, request: Request) -> list[Any]:
-        return await self._reader.rows(self.registry[request.endpoint], request)
+        return await self._reader.rows(self.registry[self.registry.resolve(request.endpoint) or ""], request)
 
     def _shaped(self, endpoint: Endpoint, tenant: str, fetched: Fetched, call: Call, caller: Caller) -> Reply:
         outcome, result = fetched.outcome, fetched.result
+        attachment = outcome.binary
         body: dict[str, Any] = {"outcome": outcome.state, "endpoint": endpoint.name, "tenant": tenant}
         messages = messages_part(outcome.messages, self.budget // 3)
-        room = self.budget - tokens(compact({**body, "messages": messages, "hint": outcome.hint}))
+        room = self.budget - tokens(compact({**body, "messages": messages, "hint": outcome.hint})) - 20
         if result is not None:
             part = self._rows_part(result, fetched.shown, endpoint, call, caller, 0, room)
         elif outcome.binary is not None:
             part = {"data": {"type": outcome.binary[0], "bytes": len(outcome.binary[1])}}
+        elif isinstance(outcome.data, str) and tokens(outcome.data) > _LONG_TEXT:
+            part, attachment = text_part(outcome.data, room)
         elif outcome.data is not None:
             data = select_paths(outcome.data, call.fields) if call.fields else outcome.data
             part = data_part(data, room)
         else:
             part = {}
+        if part.get("truncated") and result is None and outcome.state == "ok" and not endpoint.response.secrets:
+            kept = caller.results.add(endpoint.name, [(outcome.data, compact(outcome.data))])
+            part |= {
+                "result": kept.handle,
+                "hint": f"{part['hint']} The whole of it is in {kept.handle} for cipp_query.",
+            }
         body |= {"messages": messages, **part}
         body["hint"] = " ".join(filter(None, (outcome.hint, part.get("hint"))))
-        return Reply(without_empty(body), outcome.binary)
+        return Reply(without_empty(body), attachment)
 
     def _rows_part(
         self,
@@ -317,7 +345,7 @@ class Dispatcher:
             {
                 "outcome": "pending",
                 "endpoint": job.description.split(" ", 1)[0],
-                "messages": [f"Not finished after {self._settings.wait_seconds:g} s: {job.progress.message}."],
+                "messages": [f"Not finished after {self._settings.wait_seconds:g} s: {job.progress.text}."],
                 "resume": job.handle,
                 "hint": f"The call goes on. Call the same tool with resume={job.handle!r} to wait for its answer.",
             }

@@ -4,7 +4,9 @@
      ├─ SettingsError   the configuration is wrong: stops the start
      ├─ Refused         the call was not made: bad arguments, policy, not callable here
      └─ CallFailed      the call was made, or tried, and did not succeed
+         ├─ TokenError  no token could be had, so nothing was sent
          ├─ NotSent     nothing reached CIPP
+         │   └─ Busy    this server's own queue is full
          └─ Unknown     a change may or may not have happened
 
 Every message says what happened and what to do next, in one or two sentences, without secrets.
@@ -42,8 +44,16 @@ class CallFailed(CippError):
         self.status = status
 
 
+class TokenError(CallFailed):
+    """No token could be had; the message names the cause and the remedy."""
+
+
 class NotSent(CallFailed):
     """No connection came about, so even a change may be tried again."""
+
+
+class Busy(NotSent):
+    """This server has as many calls running and waiting as it may."""
 
 
 class Unknown(CallFailed):

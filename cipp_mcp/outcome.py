@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cipp_mcp.registry import Endpoint
+from cipp_mcp.remedies import SAVE_TO_AZURE
 from cipp_mcp.wire import Answer
 
 State = Literal["ok", "failed", "partial", "pending", "unknown", "refused", "confirm"]
@@ -50,6 +51,13 @@ def read_answer(endpoint: Endpoint, answer: Answer) -> Outcome:
         return _redirect(endpoint, answer)
     if answer.status < 400 and media.startswith(_BINARY):
         return Outcome("ok", binary=(media, answer.content), status=answer.status)
+    if endpoint.risk not in ("read", "secret") and _says_nothing(answer, media):
+        return Outcome(
+            "unknown",
+            [f"The answer is not CIPP's own (HTTP {answer.status}), so whether the change was made is not known."],
+            "Read the object back before repeating the change.",
+            status=answer.status,
+        )
     if _is_html(media, answer.content):
         return _html(answer)
     try:
@@ -88,6 +96,15 @@ def _is_html(media: str, content: bytes) -> bool:
     return media in ("text/html", "application/xhtml+xml") or start.startswith((b"<!doctype html", b"<html"))
 
 
+def _says_nothing(answer: Answer, media: str) -> bool:
+    """Whether a change's answer leaves open what CIPP did: a gateway gives up while CIPP goes on (api-facts §4)."""
+    if answer.status in (502, 503, 504):
+        return b"has been disabled" not in answer.content[:2000]
+    if answer.status >= 500:
+        return not answer.content.strip() or _is_html(media, answer.content)
+    return answer.status < 300 and _is_html(media, answer.content)
+
+
 def _html(answer: Answer) -> Outcome:
     if answer.status >= 500:
         return Outcome(
@@ -100,7 +117,7 @@ def _html(answer: Answer) -> Outcome:
         return Outcome(
             "failed",
             ["CIPP's host refused the caller before CIPP saw it (HTTP 403 with a web page)."],
-            "In CIPP under Integrations > CIPP-API, enable the client and choose Save to Azure; check IP restrictions.",
+            f"{SAVE_TO_AZURE} Check the IP restrictions of the function app too.",
             status=403,
         )
     return Outcome(
@@ -168,7 +185,8 @@ def explain_status(status: int, text: str) -> Outcome:
         message = "CIPP does not accept the token (HTTP 401), even a fresh one."
         hint = (
             "The token's audience must be api://<client id>: check CIPP_SCOPE and the Application ID URI, use an API client "
-            "without 'MCP Access Allowed', and choose Save to Azure in CIPP under Integrations > CIPP-API."
+            "without 'MCP Access Allowed', and choose Save to Azure in CIPP under Integrations > CIPP-API. "
+            "cipp-mcp doctor tells which it is."
         )
     elif status == 403 and (
         "base role" in folded or "required permission" in folded or "blocked this endpoint" in folded
@@ -182,7 +200,7 @@ def explain_status(status: int, text: str) -> Outcome:
         hint = "ListTenants shows the tenants it may use."
     elif status == 403 and not text:
         message = "CIPP's host refused the API client (HTTP 403) before CIPP saw the call."
-        hint = "In CIPP under Integrations > CIPP-API, enable the client and choose Save to Azure."
+        hint = SAVE_TO_AZURE
     elif status == 404 and "endpoint not found" in folded:
         message = "This CIPP has no such endpoint (HTTP 404); its version differs from the catalogue's."
         hint = "GetVersion shows the version of this CIPP."

@@ -11,12 +11,14 @@ from typing import Any, Literal
 from cipp_mcp.caller import Caller
 from cipp_mcp.errors import Refused
 from cipp_mcp.guard import Guard, Scope, acts_on_several, check_site_hosts, has_tenant_list
+from cipp_mcp.policy import Policy
 from cipp_mcp.registry import NEVER_CALLABLE, Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
 from cipp_mcp.request import build_request, match_names, plain
 from cipp_mcp.risk import higher, risk_of
 from cipp_mcp.settings import DOMAIN, GUID
 from cipp_mcp.tenants import ALL_TENANTS, Tenant
+from cipp_mcp.undocumented import HINT, undocumented
 from cipp_mcp.wire import Request
 
 Runner = Literal["cipp_read", "cipp_change", "cipp_critical"]
@@ -83,8 +85,10 @@ class Planner:
 
         Raises Refused when the endpoint is unknown, the arguments do not fit, or (with `check`) policy forbids it.
         """
-        endpoint = find_endpoint(self._registry, call.name)
-        given = match_names(endpoint, normalise_arguments(call.arguments))
+        asked = normalise_arguments(call.arguments)
+        unknown = undocumented(self._registry, call.name, asked, caller.policy)
+        endpoint = unknown or find_endpoint(self._registry, call.name, caller.policy)
+        given = match_names(endpoint, asked)
         risk = risk_of(endpoint, given)
         if check:
             caller.policy.check(endpoint, risk)
@@ -194,24 +198,28 @@ def _check_runner(endpoint: Endpoint, risk: Risk, call: Call) -> None:
         )
 
 
-def find_endpoint(registry: Registry, name: str) -> Endpoint:
+def find_endpoint(registry: Registry, name: str, policy: Policy | None = None) -> Endpoint:
     """The endpoint called `name`, matched without case.
 
-    Raises Refused with near names for an unknown one, and for those that are never callable.
+    Raises Refused with near names for an unknown one, for those the deployment lacks, and for those never callable.
     """
     known = registry.resolve(name)
     if known is None:
         near = registry.near(name)
         raise Refused(
             f"There is no endpoint {name[:80]!r}." + (f" Near: {', '.join(near)}." if near else ""),
-            hint="cipp_search finds endpoints by what they do.",
+            hint="cipp_search finds endpoints by what they do."
+            + (f" {HINT}" if policy is not None and policy.access == "admin" else ""),
         )
     if known in NEVER_CALLABLE:
         raise Refused(
             f"{known} carries CIPP's own MCP, through which calls could pass unchecked; it is never callable here.",
             reason="never",
         )
-    return registry[known]
+    endpoint = registry[known]
+    if endpoint.absent:
+        raise Refused(f"{known} is {endpoint.absent}. Nothing was sent.", reason="version")
+    return endpoint
 
 
 def normalise_arguments(arguments: Any) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cipp_mcp.errors import Refused, SettingsError
 from cipp_mcp.registry import AREAS, Area, Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
-from cipp_mcp.settings import Settings
+from cipp_mcp.settings import GUID, Settings
 from cipp_mcp.tenants import ALL_TENANTS
 
 Access = Literal["read", "write", "full", "admin"]
@@ -57,6 +57,12 @@ class PolicyFile(BaseModel):
     callers: dict[str, Grant] = {}
     groups: dict[str, Grant] = {}
     default: Grant | None = None
+
+    @field_validator("callers", "groups")
+    @classmethod
+    def _ids_in_lower_case(cls, grants: dict[str, Grant]) -> dict[str, Grant]:
+        # As Entra writes them: an id in capitals would match nobody, and leave its bearer to a wider default.
+        return {name.lower() if GUID.match(name) else name: grant for name, grant in grants.items()}
 
     @classmethod
     def read(cls, path: Path) -> PolicyFile:

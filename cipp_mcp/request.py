@@ -37,11 +37,11 @@ def build_request(endpoint: Endpoint, arguments: Mapping[str, Any]) -> Request:
         _add_extra(endpoint, extra, query, fields)
         body = fields or None  # an empty body would be noise where all arguments go into the URL
     return Request(
-        endpoint=endpoint.name,
+        endpoint=endpoint.path,
         method=endpoint.method,
         query=query,
         body=body,
-        repeatable=endpoint.retry == "safe",
+        repeatable=endpoint.retry == "safe" and endpoint.risk == "read",
     )
 
 

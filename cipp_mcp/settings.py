@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from cipp_mcp import http_settings
 from cipp_mcp.errors import SettingsError
 
+_HIDDEN = ("client_secret", "client_certificate_password", "state_key")
+_SECRET_NAME = re.compile("SECRET|KEY|PASSWORD")
 # Kubernetes and Docker links inject these for a service called "cipp" (design: Configuration).
 _INJECTED = re.compile(r"^CIPP_(PORT|SERVICE)(_|$)")
 GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
@@ -44,12 +47,20 @@ class Settings:
     client_id: str | None = None
     client_secret: str | None = None
     client_secret_file: Path | None = None
+    client_certificate: Path | None = None
+    client_certificate_password: str | None = None
+    identity: Literal["workload", "managed"] | None = None
+    managed_identity_id: str | None = None
+    federated_token_file: Path | None = None
+    """Not a setting: AZURE_FEDERATED_TOKEN_FILE, where `identity` is ``workload``."""
     scope: str | None = None
     authority: str = "https://login.microsoftonline.com"
     tools: tuple[str, ...] = ("gateway",)
     result_tokens: int = 6000
     wait_seconds: float = 45.0
     max_concurrency: int = 8
+    max_per_tenant: int = 6
+    max_waiting: int = 500
     timeout: float = 600.0
     access: Literal["read", "write", "full", "admin"] = "read"
     allow_secrets: bool = False
@@ -59,10 +70,25 @@ class Settings:
     confirm_fallback: Literal["refuse", "two-step"] = "refuse"
     state_key: str | None = None
     audit_log: Path | None = None
+    log_format: Literal["text", "json"] = "text"
     policy: Path | None = None
+    http_listen: http_settings.Listen = http_settings.DEFAULT_LISTEN
+    http_public_url: str | None = None
+    http_auth: Literal["none", "tokens", "entra"] = "none"
+    http_tokens: Path | None = None
+    http_audience: tuple[str, ...] = ()
+    http_scope: str = "access_as_user"
+    http_role: str | None = None
+    http_call_as: Literal["service", "caller"] = "service"
+    http_allowed_hosts: tuple[str, ...] = ()
+    http_allowed_origins: tuple[str, ...] = ()
+    http_trusted_proxies: tuple[str, ...] = ()
+    http_drain_seconds: float = 25.0
+    openapi: str = "auto"
+    cache: Path | None = None
 
     def __repr__(self) -> str:
-        shown = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ("client_secret", "state_key"))
+        shown = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in _HIDDEN)
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown)})"
 
     @property
@@ -77,7 +103,7 @@ class Settings:
             )
             if not value
         ]
-        if not self.client_secret and not self.client_secret_file:
+        if not any((self.client_secret, self.client_secret_file, self.client_certificate, self.identity)):
             absent.append("CIPP_CLIENT_SECRET")
         return absent
 
@@ -102,13 +128,37 @@ class Settings:
             try:
                 values[setting.field] = setting.parse(text)
             except ValueError as error:
-                shown = "(not shown)" if "SECRET" in setting.name or "KEY" in setting.name else repr(text)
+                shown = "(not shown)" if _SECRET_NAME.search(setting.name) else repr(text)
                 problems.append(f"{setting.name}={shown}: {error}")
-        if "client_secret" in values and "client_secret_file" in values:
-            problems.append("CIPP_CLIENT_SECRET and CIPP_CLIENT_SECRET_FILE are both set; keep one")
+        problems += _credential_problems(values, environment)
+        defaults = {field.name: field.default for field in fields(cls)}
+        problems += http_settings.problems(defaults | values, values)
         if problems:
             raise SettingsError("Configuration not accepted:\n  " + "\n  ".join(problems))
         return cls(**values)
+
+
+def _credential_problems(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
+    """What is wrong with the choice of a credential; fills in what the choice takes from elsewhere."""
+    ways = ("client_secret", "client_secret_file", "client_certificate", "identity")
+    given = [f"CIPP_{name.upper()}" for name in ways if name in values]
+    problems = []
+    if len(given) > 1:
+        problems.append(f"{' and '.join(given)} are {'both' if len(given) == 2 else 'all'} set; keep one")
+    if "client_certificate_password" in values and "client_certificate" not in values:
+        problems.append("CIPP_CLIENT_CERTIFICATE_PASSWORD is set without CIPP_CLIENT_CERTIFICATE")
+    if "managed_identity_id" in values and values.get("identity") != "managed":
+        problems.append("CIPP_MANAGED_IDENTITY_ID is set without CIPP_IDENTITY=managed")
+    if values.get("identity") == "workload":
+        name = environment.get("AZURE_FEDERATED_TOKEN_FILE", "")
+        try:
+            values["federated_token_file"] = _existing_file(name)
+        except ValueError as error:
+            problems.append(
+                f"CIPP_IDENTITY=workload needs AZURE_FEDERATED_TOKEN_FILE={name!r}: "
+                + (str(error) if name else "the platform sets it where workload identity is switched on")
+            )
+    return problems
 
 
 def _unknown(environment: Mapping[str, str]) -> list[str]:
@@ -232,6 +282,24 @@ def _any_text(text: str) -> str:
     return text
 
 
+def _openapi(text: str) -> str:
+    if text.lower() in ("auto", "off", "upstream"):
+        return text.lower()
+    if "://" in text:
+        _https(text, "like https://example.com/openapi.json", loopback_http=True)
+        return text
+    if not Path(text).expanduser().is_file():
+        raise ValueError("allowed are auto, off, upstream, an https address, or a file that exists")
+    return str(Path(text).expanduser().absolute())
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ValueError("must be a folder")
+    return path
+
+
 def _tools(text: str) -> tuple[str, ...]:
     from cipp_mcp.registry import Registry
     from cipp_mcp.registry.models import AREAS
@@ -258,10 +326,24 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CIPP_URL", _cipp_url, None, "Address of your CIPP, with or without /api"),
     Setting("CIPP_TENANT_ID", _guid_or_domain, None, "Entra tenant of the API client (your partner tenant)"),
     Setting("CIPP_CLIENT_ID", _guid, None, "Application (client) id of the CIPP API client"),
-    Setting("CIPP_CLIENT_SECRET", _any_text, None, "Its secret"),
+    Setting("CIPP_CLIENT_SECRET", _any_text, None, "Its secret; keyring takes it from the system's key store"),
     Setting(
         "CIPP_CLIENT_SECRET_FILE", _existing_file, None, "File that holds the secret, instead of CIPP_CLIENT_SECRET"
     ),
+    Setting(
+        "CIPP_CLIENT_CERTIFICATE",
+        _existing_file,
+        None,
+        "File with a certificate and its private key, instead of a secret",
+    ),
+    Setting("CIPP_CLIENT_CERTIFICATE_PASSWORD", _any_text, None, "Password of that file, if it has one"),
+    Setting(
+        "CIPP_IDENTITY",
+        _one_of("workload", "managed"),
+        None,
+        "workload (Kubernetes, CI) or managed (an Azure host) identity, instead of a secret",
+    ),
+    Setting("CIPP_MANAGED_IDENTITY_ID", _guid, None, "Client id of a user-assigned managed identity"),
     Setting("CIPP_SCOPE", _any_text, None, "Scope of the token", "api://<client id>/.default"),
     Setting("CIPP_AUTHORITY", _authority, Settings.authority, "Token authority, for sovereign clouds"),
     Setting(
@@ -316,12 +398,25 @@ SETTINGS: tuple[Setting, ...] = (
         "CIPP_AUDIT_LOG", _writable_file, None, "File for the audit, one JSON line per change and refusal", "stderr"
     ),
     Setting(
+        "CIPP_LOG_FORMAT",
+        _one_of("text", "json"),
+        Settings.log_format,
+        "Log on stderr: text (warnings), or json (one object per line, with a line for every call)",
+    ),
+    Setting(
         "CIPP_POLICY",
         _existing_file,
         None,
         "JSON file that narrows what callers may do",
         empty_is_error=True,
     ),
+    Setting(
+        "CIPP_OPENAPI",
+        _openapi,
+        Settings.openapi,
+        "Document of the API that the catalogue follows: auto (the deployment's own), upstream, an address, a file, or off",
+    ),
+    Setting("CIPP_CACHE", _folder, None, "Folder that keeps such documents", "the user's cache folder"),
     Setting(
         "CIPP_RESULT_TOKENS",
         _number(500, 100_000, whole=True),
@@ -335,12 +430,101 @@ SETTINGS: tuple[Setting, ...] = (
         "Calls to CIPP at once; CIPP has no limit of its own and slows down for everyone",
     ),
     Setting(
+        "CIPP_MAX_PER_TENANT",
+        _number(1, 64, whole=True),
+        Settings.max_per_tenant,
+        "Of these, calls for one tenant at once, so that one tenant cannot hold up the others",
+    ),
+    Setting(
+        "CIPP_MAX_WAITING",
+        _number(1, 10_000, whole=True),
+        Settings.max_waiting,
+        "Calls that may wait for their turn; more are answered as busy",
+    ),
+    Setting(
         "CIPP_WAIT_SECONDS",
         _number(1, 600, whole=False),
         Settings.wait_seconds,
         "How long an answer is waited for before it becomes pending with a resume handle",
     ),
     Setting("CIPP_TIMEOUT", _number(1, 3600, whole=False), Settings.timeout, "Seconds one call may take in all"),
+    Setting(
+        "CIPP_HTTP_LISTEN",
+        http_settings.listen,
+        Settings.http_listen,
+        "HTTP: address and port to listen on; only loopback without authentication",
+    ),
+    Setting(
+        "CIPP_HTTP_PUBLIC_URL",
+        http_settings.public_url,
+        None,
+        "HTTP: address under which clients know this server, such as https://mcp.example.com/mcp",
+    ),
+    Setting(
+        "CIPP_HTTP_AUTH",
+        _one_of("none", "tokens", "entra"),
+        Settings.http_auth,
+        "HTTP: who may come in: none (everybody, on loopback), tokens (bearers in a file) or entra (access tokens)",
+    ),
+    Setting(
+        "CIPP_HTTP_TOKENS",
+        _existing_file,
+        None,
+        "HTTP: JSON file with the hash of each caller's token (cipp-mcp token makes them)",
+        empty_is_error=True,
+    ),
+    Setting(
+        "CIPP_HTTP_AUDIENCE",
+        http_settings.audience,
+        None,
+        "HTTP: application id or URI that Entra's tokens for this server are made out to",
+    ),
+    Setting(
+        "CIPP_HTTP_SCOPE",
+        http_settings.name,
+        Settings.http_scope,
+        "HTTP: scope that a person's token must hold",
+    ),
+    Setting(
+        "CIPP_HTTP_ROLE",
+        http_settings.name,
+        None,
+        "HTTP: app role that the token of an application must hold",
+        "applications stay out",
+    ),
+    Setting(
+        "CIPP_HTTP_CALL_AS",
+        _one_of("service", "caller"),
+        Settings.http_call_as,
+        "HTTP: as whom CIPP is called: service (this API client) or caller (on behalf of the person who is signed in)",
+    ),
+    Setting(
+        "CIPP_HTTP_ALLOWED_HOSTS",
+        http_settings.hosts,
+        None,
+        "HTTP: Host headers to accept, separated by commas",
+        "those of CIPP_HTTP_LISTEN and CIPP_HTTP_PUBLIC_URL",
+    ),
+    Setting(
+        "CIPP_HTTP_ALLOWED_ORIGINS",
+        http_settings.origins,
+        None,
+        "HTTP: web origins whose pages may call this server, separated by commas",
+        "none",
+    ),
+    Setting(
+        "CIPP_HTTP_TRUSTED_PROXIES",
+        http_settings.proxies,
+        None,
+        "HTTP: addresses or networks of reverse proxies whose X-Forwarded headers are believed",
+        "none",
+    ),
+    Setting(
+        "CIPP_HTTP_DRAIN_SECONDS",
+        _number(0, 600, whole=False),
+        Settings.http_drain_seconds,
+        "HTTP: how long requests in flight may take to finish after a signal to end",
+    ),
 )
 
 

@@ -17,6 +17,19 @@ class Request:
     body: Any = None
     repeatable: bool = True
 
+    @property
+    def tenant(self) -> str:
+        """The tenant that the request is about, in lower case; empty where it names none."""
+        source: Any = self.query if "tenantFilter" in self.query else self.body
+        if isinstance(source, list):
+            source = source[0] if source else None
+        value = source.get("tenantFilter") if isinstance(source, Mapping) else None
+        if isinstance(value, list):
+            value = value[0] if value else None
+        if isinstance(value, Mapping):
+            value = value.get("value")
+        return value.lower() if isinstance(value, str) else ""
+
 
 @dataclass(frozen=True)
 class Answer:

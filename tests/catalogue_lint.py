@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cipp_mcp.registry.merge import merge_entry, merge_patch, split_name
+from cipp_mcp.registry.merge import merge_entry, merge_patch
 from cipp_mcp.registry.models import Area, Endpoint, Entry, Parameter
+from cipp_mcp.registry.words import split_name
 
 VERBS = frozenset(
     """Add Accept Acknowledge Activate Analyse Apply Approve Archive Assign Audit Authorise Block Book Build Call Cancel

@@ -19,10 +19,10 @@ _SAMPLES = {"string": "x", "integer": 1, "number": 1, "boolean": True, "object":
 
 def sample(parameter: Parameter, name: str = "") -> object:
     """A plausible value of the declared type."""
-    if parameter.type == "string" and "url" in name.lower():
-        return "https://contoso.sharepoint.com/sites/one"
     if parameter.enum:
         return parameter.enum[0]
+    if parameter.type == "string" and "url" in name.lower():
+        return "https://contoso.sharepoint.com/sites/one"
     if parameter.type == "array":
         return [sample(parameter.items or Parameter(), name)]
     if parameter.properties:
@@ -51,7 +51,7 @@ async def test_every_read_is_answered_through_a_real_client(demo: DemoCipp) -> N
     reads = [e for e in Registry.load() if e.risk == "read" and e.callable]
     assert len(reads) > 200
     strange: dict[str, object] = {}
-    async with over_stdio(demo.environment()) as client:
+    async with over_stdio(demo.environment() | {"CIPP_WAIT_SECONDS": "2"}) as client:
         for endpoint in reads:
             arguments = {"name": endpoint.name, "arguments": plausible_arguments(endpoint, tenant)}
             result = await client.call_tool("cipp_read", arguments)

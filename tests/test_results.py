@@ -285,3 +285,27 @@ async def test_a_change_makes_the_next_read_of_its_tenant_fresh(demo: DemoCipp) 
         for tenant in (one, two):
             await read(client, "ListUsers", tenantFilter=tenant.domain)
     assert [request.query["tenantFilter"] for request in demo.requests] == [one.domain]
+
+
+@pytest.mark.anyio
+async def test_a_long_text_is_attached_up_to_the_budget_and_kept_whole(demo: DemoCipp) -> None:
+    demo.answer("ListMailQuarantineMessage", body="From: a@b.example\r\n" + "line of a message\r\n" * 20_000)
+    arguments = {"tenantFilter": demo.state.tenants[0].domain, "Identity": "1"}
+    async with in_memory(settings_for(demo)) as client:
+        result: Any = await client.call_tool("cipp_read", {"name": "ListMailQuarantineMessage", "arguments": arguments})
+        reply = body(result)
+        whole = await call(client, "cipp_query", sql=f"SELECT length(value) AS n FROM {reply['result']}")
+    attached = result.content[1].resource
+    assert attached.text.startswith("From: a@b.example")
+    assert tokens(result.content[0].text) + tokens(attached.text) <= 6000
+    assert whole["rows"][0][0] > 300_000
+
+
+@pytest.mark.anyio
+async def test_an_object_that_is_too_large_is_kept_whole_for_a_query(demo: DemoCipp) -> None:
+    demo.answer("ListUserCounts", body={"Groups": [{"name": f"g{n}", "note": "x" * 50} for n in range(3000)]})
+    async with in_memory(settings_for(demo)) as client:
+        reply = await read(client, "ListUserCounts", tenantFilter=demo.state.tenants[0].domain)
+        assert reply["truncated"]
+        sql = f"SELECT json_array_length(Groups) AS n FROM {reply['result']}"
+        assert (await call(client, "cipp_query", sql=sql))["rows"] == [[3000]]

@@ -18,6 +18,7 @@ from cipp_mcp.caller import Caller
 from cipp_mcp.client import CippClient
 from cipp_mcp.confirm import Confirmations
 from cipp_mcp.dispatcher import Dispatcher, Reply
+from cipp_mcp.ending import Stopped, stop_on_signals
 from cipp_mcp.errors import Refused
 from cipp_mcp.planning import Call
 from cipp_mcp.policy import PolicyFile, policy_for
@@ -38,7 +39,9 @@ def run_call(
             settings = stack.enter_context(demo_settings())
         else:
             settings = Settings.from_environment(os.environ)
-        reply = anyio.run(_run, settings, call)
+        reply, stopped = anyio.run(_run_until_stopped, settings, call)
+    if reply is None:
+        return 128 + (stopped.signal or 0)
     if as_json or not sys.stdout.isatty():
         print(json.dumps(reply.body, ensure_ascii=False, indent=1))
     else:
@@ -46,11 +49,18 @@ def run_call(
     return 1 if reply.is_error else 0
 
 
+async def _run_until_stopped(settings: Settings, call: Call) -> tuple[Reply | None, Stopped]:
+    with anyio.CancelScope() as running, stop_on_signals(running.cancel) as stopped:
+        return await _run(settings, call), stopped
+    return None, stopped
+
+
 async def _run(settings: Settings, call: Call) -> Reply:
     file = PolicyFile.read(settings.policy) if settings.policy else None
     audit = Audit(settings.audit_log, (settings.state_key or "terminal").encode())
     async with CippClient(settings, ssl_context) as client, anyio.create_task_group() as group:
-        dispatcher = Dispatcher(settings, Registry.load(), client, audit, Confirmations(settings.state_key))
+        registry = await _registry(settings, call.name, client)
+        dispatcher = Dispatcher(settings, registry, client, audit, Confirmations(settings.state_key))
         caller = Caller("local", group, policy_for(settings, file, "local"), dispatcher.read_tenants)
         try:
             reply = await dispatcher.run(call, caller, Terminal())
@@ -58,6 +68,20 @@ async def _run(settings: Settings, call: Call) -> Reply:
             caller.close()
             audit.close()
     return reply
+
+
+async def _registry(settings: Settings, name: str, client: CippClient) -> Registry:
+    """The catalogue as the deployment has it, as far as is known here; for an unknown name the deployment is asked."""
+    if settings.openapi == "off":
+        return Registry.load()
+    from cipp_mcp.following import Follower
+
+    registry = Registry.load().copy()
+    follower = Follower(settings, registry)
+    follower.use_stored()
+    if registry.resolve(name) is None:
+        await follower.refresh(client)
+    return registry
 
 
 class Terminal:

@@ -11,15 +11,23 @@ from typing import Any
 
 import anyio
 
+from cipp_mcp.errors import SettingsError
 from cipp_mcp.settings import Settings
 
 
 @contextmanager
-def demo_settings() -> Iterator[Settings]:
-    """Starts the embedded CIPP and yields settings for it; the caller's own `CIPP_*` choices stay, its connection not."""
+def demo_settings(users: int = 300, tenants: int = 4) -> Iterator[Settings]:
+    """Starts an embedded CIPP of this size and yields settings for it.
+
+    The caller's own `CIPP_*` choices stay, its connection does not. Raises SettingsError for sizes that cannot be.
+    """
     from cipp_mcp.demo import DemoCipp
 
-    with DemoCipp() as demo:
+    try:
+        embedded = DemoCipp(users=users, tenants=tenants)
+    except ValueError as error:
+        raise SettingsError(f"--demo-users {users} --demo-tenants {tenants}: {error}") from None
+    with embedded as demo:
         environment = {**without_connection(os.environ), **demo.environment()}
         os.environ["SSL_CERT_FILE"] = environment["SSL_CERT_FILE"]
         yield Settings.from_environment(environment)

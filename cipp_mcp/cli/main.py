@@ -9,6 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from cipp_mcp import __version__
+from cipp_mcp.cli.catalogue import add_catalogue
+from cipp_mcp.cli.completion import add_completion
+from cipp_mcp.cli.connecting import add_doctor, add_setup
+from cipp_mcp.cli.serving import add_serve, add_token
 from cipp_mcp.errors import CippError
 from cipp_mcp.settings import Settings, settings_table
 
@@ -43,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cipp-mcp {__version__}")
     parser.add_argument("--demo", action="store_true", help="use the embedded CIPP instead of yours")
+    parser.add_argument("--demo-users", type=int, default=300, metavar="N", help="users of the embedded CIPP")
+    parser.add_argument("--demo-tenants", type=int, default=4, metavar="N", help="its tenants")
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="")
     demo = commands.add_parser("demo", help="show a short session against the embedded CIPP")
@@ -58,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     call.add_argument("--json", action="store_true", help="JSON even on a terminal")
     call.add_argument("--demo", action="store_true", default=argparse.SUPPRESS, help="use the embedded CIPP")
     call.set_defaults(run=_call)
+    add_catalogue(commands)
+    add_doctor(commands)
+    add_setup(commands)
+    add_serve(commands)
+    add_token(commands)
+    add_completion(commands, parser)
     return parser
 
 
@@ -71,7 +83,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from cipp_mcp.cli.demo import demo_settings
     from cipp_mcp.server.stdio import serve_stdio
 
-    with demo_settings() as settings:
+    with demo_settings(arguments.demo_users, arguments.demo_tenants) as settings:
         serve_stdio(settings)
     return 0
 

@@ -9,7 +9,16 @@ import uuid
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from cipp_mcp.demo.clients import CLIENT_SECRET, CLIENTS, EXPIRED_SECRET, PARTNER_TENANT_ID, ApiClient
+from cipp_mcp.demo.clients import (
+    CLIENT_SECRET,
+    CLIENTS,
+    EXPIRED_SECRET,
+    MCP_CLIENT_ID,
+    PARTNER_TENANT_ID,
+    PEOPLE,
+    ApiClient,
+    Person,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
 Reply = tuple[int, dict[str, Any]]
 _KEY_ID = "demo-key-1"
 _DEFAULT_SCOPE = "/.default"
+_ON_BEHALF = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 @cache
@@ -30,10 +40,13 @@ def _signing_key() -> RSAPrivateKey:
 class Identity:
     """Issues tokens and knows which of them still count."""
 
-    def __init__(self, lifetime: int) -> None:
-        self._key = _signing_key()
+    def __init__(self, lifetime: int, issuer: str = "") -> None:
+        self._keys = {_KEY_ID: _signing_key()}
+        self._current = _KEY_ID
         self._live: set[str] = set()
         self.lifetime = lifetime
+        self.issuer = issuer
+        """The address of the authority; it stands before the tenant in what it issues."""
 
     def revoke(self) -> None:
         """Every token issued so far stops counting."""
@@ -44,7 +57,7 @@ class Identity:
         if tenant.lower() != PARTNER_TENANT_ID:
             text = f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID."
             return _error(400, "invalid_request", 90002, text)
-        if form.get("grant_type") != "client_credentials":
+        if form.get("grant_type") not in ("client_credentials", _ON_BEHALF):
             return _error(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
         client = CLIENTS.get(form.get("client_id", "").lower())
         if client is None:
@@ -53,6 +66,8 @@ class Identity:
         refused = self._proof(client, form)
         if refused:
             return refused
+        if form["grant_type"] == _ON_BEHALF:
+            return self._on_behalf(client, form)
         scope = form.get("scope", "").split()
         wanted = next((name for name in scope if name.endswith(_DEFAULT_SCOPE)), "")
         resource = wanted.removesuffix(_DEFAULT_SCOPE).rstrip("/")
@@ -66,6 +81,81 @@ class Identity:
             "ext_expires_in": self.lifetime,
             "access_token": self.issue(client),
         }
+
+    def _on_behalf(self, client: ApiClient, form: dict[str, str]) -> Reply:
+        import jwt
+
+        audiences = [client.client_id, f"api://{client.client_id}"]
+        try:
+            claims = self._decoded(form.get("assertion", ""), audiences)
+        except jwt.InvalidAudienceError:
+            return _error(
+                400, "invalid_grant", 500131, "Assertion audience does not match the Client app presenting it."
+            )
+        except jwt.PyJWTError:
+            return _error(400, "invalid_grant", 50013, "Assertion failed signature validation.")
+        scope = next((name for name in form.get("scope", "").split() if name.startswith("api://")), "")
+        resource, _, name = scope.rpartition("/")
+        person = PEOPLE.get(str(claims.get("oid")))
+        if form.get("requested_token_use") != "on_behalf_of" or person is None or not name:
+            return _error(400, "invalid_request", 90014, "The required field 'requested_token_use' is missing.")
+        if resource.removeprefix("api://") not in CLIENTS:
+            return _error(400, "invalid_resource", 500011, f"The resource principal named {resource} was not found.")
+        number = str(uuid.uuid4())
+        self._live.add(number)
+        claims = self.person_claims(person, application=client.client_id) | {
+            "aud": resource,
+            "iss": f"https://sts.windows.net/{PARTNER_TENANT_ID}/",
+            "appid": client.client_id,
+            "scp": "user_impersonation",
+            "uti": number,
+            "ver": "1.0",
+        }
+        document = {"token_type": "Bearer", "expires_in": self.lifetime, "ext_expires_in": self.lifetime}
+        return 200, {**document, "scope": scope, "access_token": self.sign(claims)}
+
+    def person_claims(
+        self, person: Person, application: str = "dec0de00-0000-4000-8000-0000000000d1"
+    ) -> dict[str, Any]:
+        """What stands in a token with which `person`, signed in to `application`, comes to an MCP server."""
+        now = int(time.time())
+        return {
+            "aud": MCP_CLIENT_ID,
+            "iss": f"{self.issuer}/{PARTNER_TENANT_ID}/v2.0",
+            "iat": now,
+            "nbf": now,
+            "exp": now + self.lifetime,
+            "azp": application,
+            "oid": person.oid,
+            "preferred_username": person.upn,
+            "scp": "access_as_user",
+            "tid": PARTNER_TENANT_ID,
+            "uti": str(uuid.uuid4()),
+            "ver": "2.0",
+        }
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        """A token with these claims, whatever they are."""
+        import jwt
+
+        headers = {"kid": self._current, "x5t": self._current}
+        return jwt.encode(claims, self._keys[self._current], algorithm="RS256", headers=headers)
+
+    def rotate(self) -> None:
+        """Signs with a new key from now on; the old one stays published."""
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        self._current = f"demo-key-{len(self._keys) + 1}"
+        self._keys[self._current] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def _decoded(self, token: str, audiences: list[str]) -> dict[str, Any]:
+        import jwt
+
+        key = self._keys.get(str(jwt.get_unverified_header(token).get("kid")))
+        if key is None:
+            raise jwt.InvalidKeyError
+        claims: dict[str, Any] = jwt.decode(token, key.public_key(), algorithms=["RS256"], audience=audiences)
+        return claims
 
     def _proof(self, client: ApiClient, form: dict[str, str]) -> Reply | None:
         if form.get("client_assertion"):
@@ -91,8 +181,6 @@ class Identity:
 
     def issue(self, client: ApiClient, audience: str | None = None, lifetime: int | None = None) -> str:
         """A signed token of `client`; tests may ask for a wrong audience or one that has expired."""
-        import jwt
-
         now, number = int(time.time()), str(uuid.uuid4())
         self._live.add(number)
         claims = {
@@ -109,7 +197,7 @@ class Identity:
             "uti": number,
             "ver": "1.0",
         }
-        return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": _KEY_ID, "x5t": _KEY_ID})
+        return self.sign(claims)
 
     def client_of(self, authorization: str) -> ApiClient | None:
         """The client whose valid token the header carries; None is a 401 as App Service authentication gives it."""
@@ -120,10 +208,13 @@ class Identity:
             return None
         audiences = [f"api://{client}" for client in CLIENTS]
         try:
-            claims = jwt.decode(token.strip(), self._key.public_key(), algorithms=["RS256"], audience=audiences)
+            claims = self._decoded(token.strip(), audiences)
         except jwt.PyJWTError:
             return None
         client = CLIENTS.get(str(claims.get("appid")))
+        person = PEOPLE.get(str(claims.get("oid"))) if "scp" in claims else None
+        if person is not None and client is not None and claims.get("uti") in self._live:
+            return person.through(client.client_id)
         if client is None or claims.get("uti") not in self._live or claims["aud"] != f"api://{client.client_id}":
             return None
         return client
@@ -132,8 +223,8 @@ class Identity:
         """The key set document."""
         from jwt.algorithms import RSAAlgorithm
 
-        key = json.loads(RSAAlgorithm.to_jwk(self._key.public_key()))
-        return {"keys": [{**key, "use": "sig", "kid": _KEY_ID, "x5t": _KEY_ID}]}
+        documents = {name: json.loads(RSAAlgorithm.to_jwk(key.public_key())) for name, key in self._keys.items()}
+        return {"keys": [{**key, "use": "sig", "kid": name, "x5t": name} for name, key in documents.items()]}
 
     @staticmethod
     def discovery(base: str, tenant: str) -> Reply:

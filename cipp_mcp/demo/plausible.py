@@ -9,7 +9,7 @@ from typing import Any
 
 from cipp_mcp.demo.world import seeds
 from cipp_mcp.demo.world.tenant import Tenant
-from cipp_mcp.registry.merge import split_name
+from cipp_mcp.registry.words import split_name
 
 Maker = Callable[[Tenant, random.Random], Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ class Recorded:
     query: dict[str, str]
     body: Any
     status: int
+    caller: str = ""
+    """Who CIPP took the caller for: the name of an API client or a person."""
 
 
 class Recording(Sequence[Recorded]):
@@ -68,6 +71,23 @@ class Override:
     delay: float = 0.0
     genuine: bool = False
     """Whether the real answer is given after the delay."""
+
+
+class Document:
+    """The description of the API that the deployment serves at its root; a classic deployment has none."""
+
+    def __init__(self) -> None:
+        self.content: bytes | None = None
+        self.requests = Recording()
+
+    def answer(self, if_none_match: str | None) -> tuple[int, bytes, dict[str, str]] | None:
+        """(status, body, headers) of a GET; None when there is no document."""
+        content = self.content
+        if content is None:
+            return None
+        etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        headers = {"etag": etag, "content-type": "application/json"}
+        return (304, b"", headers) if if_none_match == etag else (200, content, headers)
 
 
 class Overrides:

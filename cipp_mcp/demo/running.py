@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import socket
 import tempfile
 import threading
@@ -13,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from cipp_mcp.demo import clients
-from cipp_mcp.demo.recorded import Override, Overrides, Recording
+from cipp_mcp.demo.recorded import Document, Override, Overrides, Recording
 
 if TYPE_CHECKING:
     import uvicorn
@@ -58,6 +59,7 @@ class DemoCipp:
         self._make_state = partial(State, users, tenants, seed, today, queue_polls)
         self.state: State = self._make_state()
         self._overrides = Overrides()
+        self._document = Document()
         self._token_lifetime = token_lifetime
         self._wanted_port = port
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -120,9 +122,21 @@ class DemoCipp:
         """Lets calls of `endpoint` take so long; what they do, they do at the end, wherever the caller is by then."""
         self._overrides.add(endpoint, Override(times=times, delay=seconds, genuine=True))
 
+    def describe(self, document: Any) -> None:
+        """Serves `document` as ``/openapi.json``, as container deployments do: `bytes` as they are, else JSON; None ends it."""
+        is_raw = document is None or isinstance(document, bytes)
+        self._document.content = document if is_raw else json.dumps(document).encode()
+
+    @property
+    def document_requests(self) -> Recording:
+        """Requests for the description of the API, wherever they went."""
+        return self._document.requests
+
     def restore(self) -> None:
-        """Takes back everything that `answer` laid down."""
+        """Takes back everything that `answer` and `describe` laid down."""
         self._overrides.clear()
+        self.describe(None)
+        self._document.requests.clear()
 
     def reset(self) -> None:
         """Back to the beginning: the content, the records and the answers laid down; tokens stay valid."""
@@ -146,12 +160,20 @@ class DemoCipp:
         self._folder = tempfile.TemporaryDirectory(prefix="cipp-demo-", ignore_cleanup_errors=True)
         files = certificate.make(Path(self._folder.name))
         self._ca_file = files.ca
-        self._identity = Identity(self._token_lifetime)
         # asyncio switches Nagle's algorithm off only on sockets that say they are TCP.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.bind(("127.0.0.1", self._wanted_port))
         self._port = listener.getsockname()[1]
-        app = Server(lambda: self.state, self._identity, self.url, self.requests, self.token_requests, self._overrides)
+        self._identity = Identity(self._token_lifetime, self.url)
+        app = Server(
+            lambda: self.state,
+            self._identity,
+            self.url,
+            self.requests,
+            self.token_requests,
+            self._overrides,
+            self._document,
+        )
         config = uvicorn.Config(
             app,
             ssl_certfile=files.certificate,

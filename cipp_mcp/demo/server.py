@@ -15,7 +15,7 @@ from cipp_mcp.demo.clients import ApiClient
 from cipp_mcp.demo.generic import generic
 from cipp_mcp.demo.identity import Identity
 from cipp_mcp.demo.powershell import DuplicateName, Folded, member, parse, plain, rows, text
-from cipp_mcp.demo.recorded import Override, Overrides, Recorded, Recording
+from cipp_mcp.demo.recorded import Document, Override, Overrides, Recorded, Recording
 from cipp_mcp.demo.world.state import State
 
 Scope = MutableMapping[str, Any]
@@ -41,6 +41,7 @@ class Server:
         requests: Recording,
         token_requests: Recording,
         overrides: Overrides,
+        document: Document,
     ) -> None:
         import cipp_mcp.demo.answers
         import cipp_mcp.demo.writes  # noqa: F401
@@ -48,6 +49,7 @@ class Server:
         catalogue()
         self._state, self._identity, self._base = state, identity, base
         self._requests, self._token_requests, self._overrides = requests, token_requests, overrides
+        self._document = document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,6 +70,9 @@ class Server:
             await _send(send, Answer(document, status))
         elif path.endswith("/discovery/v2.0/keys"):
             await _send(send, Answer(self._identity.keys()))
+        elif path == "/openapi.json" and (described := self._document.answer(headers.get("if-none-match"))):
+            self._document.requests.append(Recorded(method, path, "openapi.json", {}, None, described[0]))
+            await _send(send, Answer(described[1], described[0], described[2]))
         else:
             await _send(send, Answer(_PAGE, content_type=_HTML))
 
@@ -105,7 +110,10 @@ class Server:
         else:
             answer = await _overridden(override) or broken or self._answer(endpoint, pairs, body, client)
         recorded = json.loads(content) if broken else plain(body)
-        self._requests.append(Recorded(method, path, endpoint, dict(pairs), recorded, answer.status))
+        # Who asks for the document asks on nobody's behalf; such requests are recorded beside the others.
+        log = self._document.requests if endpoint == "ListOpenApiSpec" else self._requests
+        caller = client.name if client else ""
+        log.append(Recorded(method, path, endpoint, dict(pairs), recorded, answer.status, caller))
         await _send(send, answer)
 
     def _answer(self, endpoint: str, pairs: list[tuple[str, str]], body: Any, client: ApiClient) -> Answer:

@@ -33,6 +33,11 @@ def read_all(source: Traversable | None = None) -> dict[Area, list[dict[str, Any
     return {area: read_area(area, source) for area in AREAS}
 
 
+def catalogue_version(source: Traversable | None = None) -> str:
+    """The release of CIPP whose document the facts were taken from."""
+    return str(json.loads(((source or folder()) / "catalogue.json").read_text(encoding="utf-8"))["cipp"])
+
+
 def format_area(area: Area, entries: list[dict[str, Any]]) -> str:
     """The canonical text of an area file: the same entries give the same bytes."""
     ordered = [

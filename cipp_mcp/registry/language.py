@@ -60,6 +60,11 @@ def query_words(query: str) -> list[str]:
     return list(dict.fromkeys(kept or [word for word in found if word.isalnum()]))
 
 
+def plain_words(text: str) -> list[str]:
+    """Every word of `text` in one spelling, fillers included: their vectors weigh next to nothing."""
+    return re.findall(r"[a-z0-9]+", one_spelling(text))
+
+
 def expansions(query: str) -> list[str]:
     """The catalogue's words for the jargon in `query`: the longest phrase at each place wins."""
     phrases = _thesaurus()[1]

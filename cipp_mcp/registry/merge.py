@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from cipp_mcp.registry.caution import cautious_risk, credential_fields
 from cipp_mcp.registry.models import AREAS, Area, Endpoint, Entry, Parameter
 from cipp_mcp.registry.openapi import area_of
+from cipp_mcp.registry.words import canonical, split_name
 
 _TENANT_NAMES = ("tenantfilter", "tenantid", "tenant", "tenantname")
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+|\d+")
 _VERBS = {
     "List": "Lists",
     "Get": "Gets",
@@ -105,15 +105,18 @@ def import_facts(
 ) -> dict[Area, list[dict[str, Any]]]:
     """Renews the facts under every existing entry and adds an unwritten entry for each new endpoint.
 
-    Entries whose endpoint the document no longer has are dropped; all hand-written keys are kept as they are.
+    Entries whose endpoint the document no longer has are dropped; all hand-written keys are kept as they are, also
+    when CIPP has changed an endpoint's case or a leading ``invoke-``.
     """
     areas: dict[Area, list[dict[str, Any]]] = {area: [] for area in AREAS}
+    spelt = {canonical(name): name for name in facts}
     known: set[str] = set()
     for area, entries in existing.items():
         for entry in entries:
-            if entry["name"] in facts:
-                known.add(entry["name"])
-                areas[area].append({**entry, "facts": facts[entry["name"]]})
+            name = entry["name"] if entry["name"] in facts else spelt.get(canonical(entry["name"]))
+            if name is not None:
+                known.add(name)
+                areas[area].append({**entry, "name": name, "facts": facts[name]})
     for name, fact in facts.items():
         if name not in known:
             areas[area_of(fact["tag"])].append(derive_entry(name, fact))
@@ -123,17 +126,19 @@ def import_facts(
 def derive_entry(name: str, facts: dict[str, Any]) -> dict[str, Any]:
     """An entry made from facts alone, marked `unwritten`; its risk errs on the side of caution."""
     words = split_name(name)
-    reads = facts["method"] == "GET" and facts["role"].endswith(".Read") and words[0].lower() == "list"
     tenant = tenant_name(facts.get("parameters", {}))
     entry: dict[str, Any] = {
         "name": name,
         "title": " ".join(words),
         "summary": derive_summary(name, facts["tag"], bool(tenant)),
-        "risk": "read" if reads else "platform",
+        "risk": cautious_risk(name, facts),
         "scope": "tenant" if tenant else "estate",
     }
     if tenant:
         entry["tenant"] = tenant
+    secrets = credential_fields(facts)
+    if secrets:
+        entry["response"] = {"secrets": secrets}
     return {**entry, "unwritten": True, "facts": facts}
 
 
@@ -146,11 +151,6 @@ def derive_summary(name: str, tag: str, has_tenant: bool) -> str:
     return f"{verb or 'Calls'} {thing or name}{where} (not described yet; CIPP files it under {tag.split(' > ')[-1]})"[
         :100
     ]
-
-
-def split_name(name: str) -> list[str]:
-    """The words of a camel-case name: ``ListMFAUsers`` -> List, MFA, Users."""
-    return _WORDS.findall(name) or [name]
 
 
 def tenant_name(parameters: dict[str, Any]) -> str | None:

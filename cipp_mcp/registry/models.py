@@ -230,10 +230,18 @@ class Endpoint(Model):
     notes: list[str]
     verified: str
     unwritten: bool
+    spelling: Annotated[str, Field(description="The deployment's spelling of the name, where it is another.")] = ""
+    absent: Annotated[str, Field(description="Why the deployment cannot be asked for it; empty when it can.")] = ""
+    reviewed: Annotated[bool, Field(description="False for what only a deployment's own document tells of.")] = True
 
     @property
     def callable(self) -> bool:
-        return self.name not in NEVER_CALLABLE
+        return self.name not in NEVER_CALLABLE and not self.absent
+
+    @property
+    def path(self) -> str:
+        """The name as it goes into the URL: CIPP looks at its case."""
+        return self.spelling or self.name
 
     @property
     def tenant(self) -> Parameter | None:

@@ -96,7 +96,9 @@ def signature(endpoint: Endpoint) -> str:
 
 def tool_description(endpoint: Endpoint) -> str:
     """The description of an endpoint listed as a tool of its own."""
-    parts = [f"{endpoint.summary}.", endpoint.description, endpoint.side_effects, *endpoint.notes]
+    # A description stands unfenced before the model: the words of a deployment's own document are left to cipp_describe.
+    described = endpoint.description if endpoint.reviewed else ""
+    parts = [f"{endpoint.summary}.", described, endpoint.side_effects, *endpoint.notes]
     return " ".join(part for part in parts if part)[:1900]
 
 

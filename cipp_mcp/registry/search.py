@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from cipp_mcp.registry.language import expansions, one_spelling, query_words, stem
+from cipp_mcp.registry.language import expansions, one_spelling, plain_words, query_words, stem
 from cipp_mcp.registry.loader import Registry
 from cipp_mcp.registry.meaning import Meaning
 from cipp_mcp.registry.models import AREAS, NEVER_CALLABLE, Area, Endpoint, Risk
@@ -36,7 +36,8 @@ _NEXT_ASK = 0.6
 _ASKS_COUNTED = 6
 _NAME_COVERED = 0.5
 _MEANING = 1.5
-_COMPARED = 60
+_WORDING = 1.25
+_COMPARED = 25
 
 _VERB_PARTS = frozenset("list add edit set exec remove delete get patch copy new public".split())
 _READ_WORDS = frozenset(
@@ -67,7 +68,9 @@ class Search:
         self._registry = registry
         self._lock = threading.Lock()
         self._meaning = Meaning.load()
+        self._wording = Meaning.load("wording.bin")
         self._names: list[str] = []
+        self._newcomers: dict[str, tuple[list[float], list[float]]] = {}
         self._parts: dict[str, frozenset[str]] = {}
         self._titles: dict[str, str] = {}
         self._asked: list[str] = []
@@ -80,6 +83,12 @@ class Search:
             if entry["name"] in NEVER_CALLABLE:
                 continue
             self._names.append(entry["name"])
+            if not self._meaning.knows(entry["name"]):
+                told = " ".join([entry["title"], *entry.get("keywords", ())])
+                self._newcomers[entry["name"]] = (
+                    self._meaning.query(map(stem, query_words(told))) or [],
+                    self._wording.query(plain_words(told)) or [],
+                )
             self._titles[entry["title"].lower()] = entry["name"]
             parts = {stem(part.lower()) for part in split_name(entry["name"])}
             self._parts[entry["name"]] = frozenset(parts - _VERB_PARTS)
@@ -123,11 +132,17 @@ class Search:
         if not best:
             return []
         vector = self._meaning.query(map(stem, (*words, *expanded)))
+        plain = self._wording.query((*plain_words(query), *expanded))
         top = adjusted[best[0]]
         hits = []
         for name in best:
-            alike = self._meaning.similarity(vector, name) if vector else 0.0
-            hits.append(Hit(self._registry[name], adjusted[name] / top + _MEANING * alike))
+            if name in self._newcomers:
+                meant, said = self._newcomers[name]
+                alike, worded = _cosine(vector, meant), _cosine(plain, said)
+            else:
+                alike = self._meaning.similarity(vector, name) if vector else 0.0
+                worded = self._wording.similarity(plain, name) if plain else 0.0
+            hits.append(Hit(self._registry[name], adjusted[name] / top + _MEANING * alike + _WORDING * worded))
         return sorted(hits, key=lambda hit: -hit.score)
 
     def _full_text(self, words: list[str], expanded: list[str]) -> dict[str, float]:
@@ -150,6 +165,11 @@ class Search:
             total = sum(score * _NEXT_ASK**position for position, score in enumerate(best))
             scores[name] = scores.get(name, 0.0) + _ASKS * total
         return scores
+
+
+def _cosine(one: list[float] | None, other: list[float]) -> float:
+    """Of two unit vectors; 0 where one of them is missing."""
+    return sum(a * b for a, b in zip(one, other, strict=True)) if one and other else 0.0
 
 
 def _fit(endpoint: Endpoint, parts: frozenset[str], asked: set[str], stems: set[str]) -> float:

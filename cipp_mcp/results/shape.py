@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cipp_mcp.clean import clean
-from cipp_mcp.results.budget import compact, cut_text, prune, summary, tokens
+from cipp_mcp.results.budget import BYTES_PER_TOKEN, compact, cut_text, prune, summary, tokens
 from cipp_mcp.results.store import Result
 
 _DEFAULT_ROWS = 50
@@ -79,6 +79,17 @@ def data_part(data: Any, budget: int) -> dict[str, Any]:
     return {"data": smaller, "truncated": True, "hint": "Long texts and lists were cut; name what you need in fields."}
 
 
+def text_part(text: str, budget: int) -> tuple[dict[str, Any], tuple[str, bytes]]:
+    """(the part of a reply for a long text, the text itself as an attachment); both cost at most `budget` tokens."""
+    cleaned = clean(text)
+    room = int((budget - 120) * BYTES_PER_TOKEN)
+    shown = cleaned.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
+    part: dict[str, Any] = {"data": {"type": "text/plain", "characters": len(cleaned), "shown": len(shown)}}
+    if len(shown) < len(cleaned):
+        part |= {"truncated": True, "hint": "Only the beginning of the text is attached."}
+    return part, ("text/plain", shown.encode("utf-8"))
+
+
 def select_paths(data: Any, fields: Sequence[str]) -> Any:
     """Only the dotted paths `fields` of an object (or of each object in a list)."""
     if "*" in fields:
@@ -128,7 +139,10 @@ def _choose(rows: Sequence[Any], result: Result, columns: Sequence[str], fields:
     if fields:
         return list(dict.fromkeys(fields))
     sample = rows[:50]
-    known = [path for path in columns if any(dig(row, path) is not None for row in sample)]
+    names = {name.lower() for row in sample if isinstance(row, dict) for name in row} | {"value"}
+    heads = [(path, path.lower()) for path in columns]
+    there = [path for path, low in heads if low in names or low.partition(".")[0] in names]
+    known = [path for path in there if any(dig(row, path) is not None for row in sample)]
     if known:
         return known
     # A version of CIPP whose rows look different: show what reads like names and plain values first.

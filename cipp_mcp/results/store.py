@@ -13,15 +13,20 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
-from cipp_mcp.clean import clean
+from cipp_mcp.clean import clean, cleaned
 from cipp_mcp.errors import Refused
 from cipp_mcp.results.budget import compact, tokens
 from cipp_mcp.results.query import QueryLimits, run_select
 
 _LIFETIME = 3600.0
-_MAX_BYTES = 512 * 1024 * 1024
+MAX_BYTES = 512 * 1024 * 1024
+_MAX_RESULTS = 1000
+_HELD_BYTES = 64 * 1024
+"""A result up to this size becomes a table only when a query names it."""
+
 _SAMPLED_ROWS = 200
 _MAX_COLUMNS = 900
 
@@ -53,12 +58,14 @@ class Result:
 class ResultStore:
     """The results of one caller. Methods block for the length of their SQL; call large ones in a thread."""
 
-    def __init__(self, *, lifetime: float = _LIFETIME, max_bytes: int = _MAX_BYTES) -> None:
+    def __init__(self, *, lifetime: float = _LIFETIME, max_bytes: int = MAX_BYTES) -> None:
         self._lifetime = lifetime
         self._max_bytes = max_bytes
         self._results: OrderedDict[str, Result] = OrderedDict()
         self._lost: deque[tuple[str, str]] = deque(maxlen=500)
+        self._held: dict[str, tuple[list[tuple[str]], _Columns]] = {}
         self._number = 0
+        self._size = 0
         self._lock = threading.RLock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
@@ -87,32 +94,55 @@ class ResultStore:
         with self._lock:
             self._number += 1
             result = Result(f"r{self._number}", source)
-            table = f"_{result.handle}"
-            self._db.execute(f'CREATE TABLE "{table}" (n INTEGER PRIMARY KEY, _row TEXT NOT NULL)')
             columns = _Columns()
-            try:
-                self._db.execute("BEGIN")
-                self._db.executemany(f'INSERT INTO "{table}" (_row) VALUES (?)', self._texts(rows, columns, result))
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                self._db.execute(f'DROP TABLE "{table}"')
-                raise
+            texts = iter(self._texts(rows, columns, result))
+            held: list[tuple[str]] = []
+            for text in texts:
+                held.append(text)
+                if result.size > _HELD_BYTES:
+                    self._write(result.handle, chain(held, texts), columns)
+                    break
+            else:
+                self._held[result.handle] = (held, columns)
             result.columns = columns.kinds
-            self._db.execute(columns.view(result.handle, table))
             self._results[result.handle] = result
+            self._size += result.size
             self._evict()
             return result
+
+    def _write(self, handle: str, texts: Iterable[tuple[str]], columns: _Columns) -> None:
+        """Makes the table and the view of a result."""
+        table = f"_{handle}"
+        self._db.execute(f'CREATE TABLE "{table}" (n INTEGER PRIMARY KEY, _row TEXT NOT NULL)')
+        try:
+            self._db.execute("BEGIN")
+            self._db.executemany(f'INSERT INTO "{table}" (_row) VALUES (?)', texts)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._db.execute(f'DROP TABLE "{table}"')
+            raise
+        self._db.execute(columns.view(handle, table))
+
+    def _write_held(self, sql: str) -> None:
+        """Makes the tables of those small results that `sql` may name; most are never queried and never need one."""
+        folded = sql.lower()
+        for handle in [handle for handle in self._held if handle in folded]:
+            self._write(handle, *self._held.pop(handle))
 
     def rows(self, handle: str, start: int, count: int) -> list[Any]:
         """Rows `start` to `start + count` of a result, decoded and cleaned."""
         with self._lock:
             self.get(handle)
-            found = self._db.execute(
-                f'SELECT _row FROM "_{handle}" WHERE n > ? ORDER BY n LIMIT ?', (start, count)
-            ).fetchall()
-        return [clean(json.loads(text, parse_constant=lambda _: None)) for (text,) in found]
+            found = (
+                self._held[handle][0][start : start + count]
+                if handle in self._held
+                else self._db.execute(
+                    f'SELECT _row FROM "_{handle}" WHERE n > ? ORDER BY n LIMIT ?', (start, count)
+                ).fetchall()
+            )
+        return [cleaned(json.loads(text, parse_constant=_no_constant), text) for (text,) in found]
 
     def get(self, handle: str) -> Result:
         """The result of `handle`.
@@ -141,9 +171,21 @@ class ResultStore:
         with self._lock:
             self._expire()
             tables = {result.handle: list(result.columns) for result in self._results.values()}
+            self._write_held(sql)
             names, rows = run_select(self._db, sql, tables, self._lost, limits or QueryLimits())
             dicts = (dict(zip(names, row, strict=True)) for row in rows)
             return self.add(f"cipp_query: {sql[:200]}", ((row, compact(row)) for row in dicts))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all results, as JSON text."""
+        return self._size
+
+    def drop_oldest(self) -> None:
+        """Forgets the oldest result, if there is one."""
+        with self._lock:
+            if self._results:
+                self._forget(next(iter(self._results.values())))
 
     def handles(self) -> list[Result]:
         with self._lock:
@@ -166,19 +208,25 @@ class ResultStore:
 
     def _expire(self) -> None:
         now = time.monotonic()
-        for result in list(self._results.values()):
-            if now - result.made_at > self._lifetime:
-                self._forget(result)
+        # They stand in the order in which they were made.
+        while self._results and now - (oldest := next(iter(self._results.values()))).made_at > self._lifetime:
+            self._forget(oldest)
 
     def _evict(self) -> None:
-        while len(self._results) > 1 and sum(result.size for result in self._results.values()) > self._max_bytes:
+        while len(self._results) > 1 and (self._size > self._max_bytes or len(self._results) > _MAX_RESULTS):
             self._forget(next(iter(self._results.values())))
 
     def _forget(self, result: Result) -> None:
-        self._db.execute(f'DROP VIEW "{result.handle}"')
-        self._db.execute(f'DROP TABLE "_{result.handle}"')
+        if self._held.pop(result.handle, None) is None:
+            self._db.execute(f'DROP VIEW "{result.handle}"')
+            self._db.execute(f'DROP TABLE "_{result.handle}"')
         del self._results[result.handle]
+        self._size -= result.size
         self._lost.append((result.handle, result.source))
+
+
+def _no_constant(_: str) -> None:
+    return None
 
 
 def _encodable(text: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cipp_mcp.policy import CRITICAL, Policy
-from cipp_mcp.registry import AREAS, NEVER_CALLABLE, RISKS, Endpoint, Registry
+from cipp_mcp.registry import AREAS, RISKS, Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import control_schema, input_schema, tool_description
 from cipp_mcp.settings import Settings
 
@@ -174,11 +174,21 @@ def listed_tools(settings: Settings, registry: Registry, policy: Policy) -> list
     return tools
 
 
+class Surface:
+    """The tools that callers of one policy see."""
+
+    def __init__(self, tools: list[dict[str, Any]], registry: Registry) -> None:
+        self.tools = tools
+        self.schemas: dict[str, dict[str, Any]] = {tool["name"]: tool["inputSchema"] for tool in tools}
+        self.ceilings: dict[str, Risk] = {name: registry[name].risk for name in self.schemas if name in registry}
+        """The gravest risk that each endpoint's own tool may carry: its annotations say no more."""
+
+
 def _chosen(settings: Settings, registry: Registry) -> list[Endpoint]:
     chosen = set(settings.tools) - {"gateway"}
     if not chosen:
         return []
-    endpoints = [registry[name] for name in registry.names() if name not in NEVER_CALLABLE]
+    endpoints = [endpoint for endpoint in registry if endpoint.callable]
     return [e for e in endpoints if "all" in chosen or e.area in chosen or e.name in chosen]
 
 

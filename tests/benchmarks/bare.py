@@ -36,9 +36,7 @@ def build(tools: bool) -> Server[Any]:
         response = await client.get((params.arguments or {})["path"], headers=headers)
         return types.CallToolResult.model_validate({"content": [{"type": "text", "text": response.text}]})
 
-    return Server(
-        "bare", on_list_tools=list_tools, on_call_tool=call_tool, get_tool_input_schema={"get": _SCHEMA}.get
-    )
+    return Server("bare", on_list_tools=list_tools, on_call_tool=call_tool, get_tool_input_schema={"get": _SCHEMA}.get)
 
 
 async def main() -> None:
