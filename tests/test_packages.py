@@ -60,7 +60,6 @@ REGISTRY_RULES = {
                 "required": ["registryType", "identifier", "version", "transport"],
                 "properties": {
                     "registryType": {"const": "pypi"},
-                    "registryBaseUrl": {"const": "https://pypi.org"},
                     "identifier": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$"},
                     "version": _EXACT_VERSION,
                     "runtimeHint": {"const": "uvx"},

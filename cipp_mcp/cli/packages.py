@@ -82,7 +82,6 @@ def registry_entry() -> dict[str, Any]:
     """``server.json`` for the MCP registry: the package on PyPI, and the variables it takes."""
     package = {
         "registryType": "pypi",
-        "registryBaseUrl": "https://pypi.org",
         "identifier": NAME,
         "version": __version__,
         "runtimeHint": "uvx",
