@@ -10,7 +10,7 @@ from cipp_mcp.demo import DemoCipp
 from cipp_mcp.policy import ACCESS_LEVELS, CRITICAL, Access
 from cipp_mcp.registry import Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
-from cipp_mcp.risk import risk_of
+from cipp_mcp.risk import higher, risk_of
 from tests.conftest import body, in_memory, settings_for
 from tests.test_confirming import Person
 from tests.test_every_read import plausible_arguments
@@ -100,10 +100,19 @@ async def test_nothing_reaches_cipp_without_the_yes_that_is_demanded(
 
 
 @pytest.mark.parametrize("era", ["2025", "2026"])
-async def test_with_level_and_yes_exactly_one_request_reaches_cipp(demo: DemoCipp, era: str) -> None:
+@pytest.mark.parametrize("surface", ["right runner", "own tool"])
+@pytest.mark.parametrize("confirm", ["critical", "writes", "never"])
+async def test_with_level_and_yes_exactly_one_request_reaches_cipp(
+    demo: DemoCipp, era: str, surface: str, confirm: str
+) -> None:
     tenant = demo.state.tenants[3].domain
     settings = settings_for(
-        demo, CIPP_ACCESS="admin", CIPP_ALLOW_SECRETS="true", CIPP_CONFIRM="writes", CIPP_ALLOW_ALL_TENANT_WRITES="true"
+        demo,
+        CIPP_ACCESS="admin",
+        CIPP_ALLOW_SECRETS="true",
+        CIPP_CONFIRM=confirm,
+        CIPP_ALLOW_ALL_TENANT_WRITES="true",
+        CIPP_TOOLS="all",
     )
     person = Person("accept")
     async with in_memory(settings, era, elicitation_callback=person) as client:
@@ -111,10 +120,15 @@ async def test_with_level_and_yes_exactly_one_request_reaches_cipp(demo: DemoCip
             demo.answer(endpoint.name, body={"Results": "Done"})
             demo.requests.clear()
             person.questions.clear()
-            reply = await run(client, "right runner", endpoint, arguments, risk)
+            reply = await run(client, surface, endpoint, arguments, risk)
+            if surface == "own tool" and higher(risk, endpoint.risk) != endpoint.risk:
+                # Graver than the tool's annotations say: only the critical runner may carry it.
+                assert (reply["outcome"], count(demo, endpoint)) == ("refused", 0), endpoint.name
+                continue
             assert reply["outcome"] == "ok", (endpoint.name, reply)
             assert count(demo, endpoint) == 1, (endpoint.name, reply)
-            assert len(person.questions) == (0 if risk == "read" else 1), endpoint.name
+            asked = risk != "read" and (confirm == "writes" or (confirm == "critical" and risk in CRITICAL))
+            assert len(person.questions) == asked, endpoint.name
 
 
 async def test_a_read_that_its_argument_makes_a_change_is_refused_to_cipp_read(demo: DemoCipp) -> None:

@@ -36,7 +36,9 @@ async def test_cipp_never_sees_more_calls_at_once_than_the_limits_allow(demo: De
     calls = [("ListUserCounts", {"tenantFilter": tenants[number % 2]}) for number in range(60)]
     with FaultProxy(demo, 1, 1) as proxy:
         lane = proxy.lanes[0]
-        settings = settings_for(demo, CIPP_URL=proxy.url(lane), CIPP_MAX_CONCURRENCY="5", CIPP_MAX_PER_TENANT="3")
+        settings = settings_for(
+            demo, CIPP_OPENAPI="off", CIPP_URL=proxy.url(lane), CIPP_MAX_CONCURRENCY="5", CIPP_MAX_PER_TENANT="3"
+        )
         async with in_memory(settings) as client:
             # Identical reads share one call, so every one is told apart by what it asks for.
             different = [(n, {**a, "extra": {"number": str(i)}}) for i, (n, a) in enumerate(calls)]
@@ -80,7 +82,7 @@ async def test_calls_beyond_the_queue_are_told_that_the_server_is_busy(demo: Dem
 async def test_a_deployment_that_is_down_fails_at_once_and_is_noticed_when_it_is_back(demo: DemoCipp) -> None:
     with quick(), FaultProxy(demo, 1, 1) as proxy:
         lane = proxy.lanes[0]
-        async with in_memory(settings_for(demo, CIPP_URL=proxy.url(lane))) as client:
+        async with in_memory(settings_for(demo, CIPP_OPENAPI="off", CIPP_URL=proxy.url(lane))) as client:
             lane.script.extend(["reset at connect"] * 100)
             for _ in range(2):
                 assert (await read(client, "ListTenants", {"fresh": True}))["outcome"] == "failed"

@@ -29,7 +29,12 @@ def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     with DemoCipp() as demo, FaultProxy(demo, 1, 1) as proxy:
         lane = proxy.lanes[0]
-        settings = {"CIPP_URL": proxy.url(lane), "CIPP_MAX_WAITING": str(_AT_ONCE), "CIPP_WAIT_SECONDS": "600"}
+        settings = {
+            "CIPP_OPENAPI": "off",
+            "CIPP_URL": proxy.url(lane),
+            "CIPP_MAX_WAITING": str(_AT_ONCE),
+            "CIPP_WAIT_SECONDS": "600",
+        }
         peer = StdioPeer(["-m", "cipp_mcp"], demo.environment() | settings)
         memory = []
         for number in range(rounds):

@@ -92,7 +92,12 @@ async def run_all(demo: DemoCipp, count: int, seed: int, lanes: int = 6) -> Repo
 
 def _client(demo: DemoCipp, proxy: FaultProxy, lane: Lane, audit: Path) -> Any:
     settings = settings_for(
-        demo, CIPP_URL=proxy.url(lane), CIPP_TIMEOUT=str(TIMEOUT), CIPP_ACCESS="write", CIPP_AUDIT_LOG=str(audit)
+        demo,
+        CIPP_OPENAPI="off",
+        CIPP_URL=proxy.url(lane),
+        CIPP_TIMEOUT=str(TIMEOUT),
+        CIPP_ACCESS="write",
+        CIPP_AUDIT_LOG=str(audit),
     )
     return in_memory(settings)
 
