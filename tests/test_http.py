@@ -179,28 +179,33 @@ def test_the_command_itself_refuses_to_listen_openly_and_takes_flags() -> None:
         assert said in done.stderr
 
 
-def test_pages_of_allowed_origins_may_call_and_their_preflight_is_answered(demo: DemoCipp) -> None:
-    with serving(demo.environment(), "--allowed-origins", "https://chat.example.com") as running:
-        asked = {"Origin": "https://chat.example.com", "Access-Control-Request-Method": "POST"}
-        preflight = httpx.options(running.url, headers=asked)
-        assert preflight.headers["access-control-allow-origin"] == "https://chat.example.com"
-        message = request("cipp_search")
-        answer = running.post(message, routed(message, Origin="https://chat.example.com"))
-        assert answer.status_code == 200
-        assert running.post(message, routed(message, Origin="https://evil.example")).status_code == 403
-        assert running.post(message, routed(message, Origin=running.base)).status_code == 200  # its own is not foreign
+@pytest.fixture(scope="module")
+def proxied(shared_demo: DemoCipp) -> Iterator[HttpServer]:
+    environment = shared_demo.environment() | {
+        "CIPP_HTTP_ALLOWED_HOSTS": "mcp.example.com,localhost:1,127.0.0.1",
+        "CIPP_HTTP_TRUSTED_PROXIES": "127.0.0.1",
+    }
+    with serving(environment, "--allowed-origins", "https://chat.example.com") as running:
+        yield running
 
 
-def test_forwarded_headers_count_only_from_named_proxies(demo: DemoCipp) -> None:
-    for trusted, shown in (({}, "127.0.0.1"), ({"CIPP_HTTP_TRUSTED_PROXIES": "127.0.0.1"}, "203.0.113.9")):
-        with serving(demo.environment() | trusted) as running:
-            httpx.get(running.base + "/nothing", headers={"X-Forwarded-For": "203.0.113.9"})
-            running.wait_for(f"turned away a request from {shown}: not found")
-
-
-def test_behind_a_proxy_its_public_name_is_known(demo: DemoCipp, tmp_path: Path) -> None:
-    environment = demo.environment() | {"CIPP_HTTP_ALLOWED_HOSTS": "mcp.example.com,localhost:1"}
+def test_pages_of_allowed_origins_may_call_and_their_preflight_is_answered(proxied: HttpServer) -> None:
+    asked = {"Origin": "https://chat.example.com", "Access-Control-Request-Method": "POST"}
+    preflight = httpx.options(proxied.url, headers=asked)
+    assert preflight.headers["access-control-allow-origin"] == "https://chat.example.com"
     message = request("cipp_search")
-    with serving(environment) as running:
-        for host, status in (("mcp.example.com", 200), ("mcp.example.com:8443", 200), ("localhost", 421)):
-            assert running.post(message, routed(message, Host=host)).status_code == status, host
+    answer = proxied.post(message, routed(message, Origin="https://chat.example.com"))
+    assert answer.status_code == 200
+    assert proxied.post(message, routed(message, Origin="https://evil.example")).status_code == 403
+
+
+def test_forwarded_headers_count_only_from_named_proxies(server: HttpServer, proxied: HttpServer) -> None:
+    for running, shown in ((server, "127.0.0.1"), (proxied, "203.0.113.9")):
+        httpx.get(running.base + "/nothing", headers={"X-Forwarded-For": "203.0.113.9"})
+        running.wait_for(f"turned away a request from {shown}: not found")
+
+
+def test_behind_a_proxy_its_public_name_is_known(proxied: HttpServer) -> None:
+    message = request("cipp_search")
+    for host, status in (("mcp.example.com", 200), ("mcp.example.com:8443", 200), ("localhost", 421)):
+        assert proxied.post(message, routed(message, Host=host)).status_code == status, host

@@ -108,12 +108,12 @@ async def test_an_authority_out_of_order_is_named_and_used_again_when_it_recover
 
 
 async def test_a_slow_authority_holds_up_no_call_beyond_its_time(demo: DemoCipp) -> None:
-    demo.answer("token", body={}, delay=1.2)
+    demo.answer("token", body={}, delay=2)
     async with CippClient(settings_for(demo, CIPP_TIMEOUT="1"), ssl_context) as client:
         began = time.monotonic()
         with pytest.raises(Exception, match=r"within 1 s .*waiting for a token"):
             await client.send(_PING)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 1.9
     assert not demo.requests
     while not demo.token_requests:
         await anyio.sleep(0.01)  # the answer that nobody waits for any more
