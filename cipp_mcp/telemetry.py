@@ -19,10 +19,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from cipp_mcp.dispatcher import Dispatcher, Reply
-    from cipp_mcp.planning import Call
+    from cipp_mcp.calls.dispatcher import Dispatcher, Reply
+    from cipp_mcp.calls.planning import Call
+    from cipp_mcp.connection.wire import Answer, Request
     from cipp_mcp.settings import Settings
-    from cipp_mcp.wire import Answer, Request
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

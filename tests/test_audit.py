@@ -74,7 +74,7 @@ async def test_where_the_audit_cannot_be_written_nothing_is_changed(
         def full(*_: Any) -> int:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("cipp_mcp.audit.os.fsync", full)
+        monkeypatch.setattr("cipp_mcp.calls.audit.os.fsync", full)
         reply = await call(client, "cipp_critical", **reset_password(demo))
     assert reply["outcome"] == "refused"
     assert "No space left" in reply["messages"][0]

@@ -11,11 +11,11 @@ from typing import Any
 import anyio
 import pytest
 
-from cipp_mcp.audit import Audit
-from cipp_mcp.confirm import Confirmations
-from cipp_mcp.dispatcher import Dispatcher
+from cipp_mcp.calls.audit import Audit
+from cipp_mcp.calls.confirm import Confirmations
+from cipp_mcp.calls.dispatcher import Dispatcher
+from cipp_mcp.connection.identity import LOCAL, Identity
 from cipp_mcp.errors import Busy, Refused
-from cipp_mcp.identity import LOCAL, Identity
 from cipp_mcp.registry import Registry
 from cipp_mcp.server import callers
 from cipp_mcp.server.callers import Callers, Policies

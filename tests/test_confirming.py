@@ -9,7 +9,7 @@ from typing import Any
 import mcp_types as types
 import pytest
 
-from cipp_mcp.confirm import Confirmations
+from cipp_mcp.calls.confirm import Confirmations
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.errors import Refused
 from tests.conftest import ERAS, call, in_memory, over_stdio, settings_for, text_of
@@ -184,7 +184,7 @@ def test_a_confirmation_expires_after_five_minutes(monkeypatch: pytest.MonkeyPat
     confirmations = Confirmations("k" * 40)
     token = confirmations.issue("local", "digest")
     now = time.time()
-    monkeypatch.setattr("cipp_mcp.confirm.time.time", lambda: now + 301)
+    monkeypatch.setattr("cipp_mcp.calls.confirm.time.time", lambda: now + 301)
     with pytest.raises(Refused, match="expired"):
         confirmations.redeem(token, "local", "digest")
 

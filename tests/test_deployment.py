@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from cipp_mcp.calls.risk import risk_of
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.registry import AREAS, Registry
 from cipp_mcp.registry.deployment import overlay_of
 from cipp_mcp.registry.document import parse_document
 from cipp_mcp.registry.schema import runner_of
-from cipp_mcp.risk import risk_of
 from cipp_mcp.server.app import CippServer
 from tests.conftest import call, settings_for
 from tests.openapi_documents import Drift, baked_facts, document_of, drifted
@@ -310,7 +310,7 @@ def test_a_drift_has_something_of_everything() -> None:
 async def test_upstream_is_asked_for_the_document_of_the_deployments_version(
     demo: DemoCipp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cipp_mcp.document_source._UPSTREAM", demo.url + "/openapi.json?{ref}/{path}")
+    monkeypatch.setattr("cipp_mcp.registry.document_source._UPSTREAM", demo.url + "/openapi.json?{ref}/{path}")
     demo.describe(drifted().document)
     demo.answer("GetVersion", body={"LocalCIPPAPIVersion": "10.7.5"})
     async with following(demo, tmp_path, CIPP_OPENAPI="upstream") as (_, server):

@@ -193,7 +193,7 @@ async def test_the_built_server_runs_without_writing_anything(
 @runs
 def test_every_module_comes_from_precompiled_bytecode(image: Image, dockerfile: list[Stage]) -> None:
     program = (
-        "import importlib.util, os, sys, cipp_mcp.cli.main, cipp_mcp.server.app, cipp_mcp.client, cipp_mcp.auth, msal\n"
+        "import importlib.util, os, sys, cipp_mcp.cli.main, cipp_mcp.server.app, cipp_mcp.connection.client, cipp_mcp.connection.auth, msal\n"
         "found = [m for m in list(sys.modules.values()) if (getattr(m, '__file__', None) or '').endswith('.py')]\n"
         "assert len(found) > 300, len(found)\n"
         "print([m.__name__ for m in found if not os.path.exists(importlib.util.cache_from_source(m.__file__))])"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from cipp_mcp.connection.remedies import AADSTS_REMEDIES
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.doctor import CHECKS
-from cipp_mcp.remedies import AADSTS_REMEDIES
 from tests.examining import examined, first_failure
 from tests.openapi_documents import baked_facts, document_of
 

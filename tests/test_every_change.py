@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from cipp_mcp.calls.policy import ACCESS_LEVELS, CRITICAL, Access
+from cipp_mcp.calls.risk import higher, risk_of
 from cipp_mcp.demo import DemoCipp
-from cipp_mcp.policy import ACCESS_LEVELS, CRITICAL, Access
 from cipp_mcp.registry import Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
-from cipp_mcp.risk import higher, risk_of
 from tests.conftest import body, in_memory, settings_for
 from tests.test_confirming import Person
 from tests.test_every_read import plausible_arguments

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from cipp_mcp.calls.risk import risk_of
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.registry import NEVER_CALLABLE, Endpoint, Parameter, Registry
 from cipp_mcp.results.budget import tokens
-from cipp_mcp.risk import risk_of
 from tests.conftest import body, call, in_memory, over_stdio, settings_for, text_of
 
 pytestmark = pytest.mark.anyio

@@ -10,9 +10,9 @@ import keyring
 import pytest
 from keyring.core import load_keyring
 
+from cipp_mcp.connection.keystore import KeyStoreError, key_store_name, store_secret, stored_secret
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.doctor import Finding, examine
-from cipp_mcp.keystore import KeyStoreError, key_store_name, store_secret, stored_secret
 from tests.conftest import in_memory, over_stdio, read, settings_for
 from tests.file_keyring import FileKeyring
 

@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
+from cipp_mcp.connection.retry import retry_after
 from cipp_mcp.demo import DemoCipp
-from cipp_mcp.retry import retry_after
 from tests.conftest import call, in_memory, read, settings_for
 from tests.faults.proxy import FaultProxy
 from tests.faults.run import quick

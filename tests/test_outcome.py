@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cipp_mcp.outcome import Outcome, parse_json, read_answer
+from cipp_mcp.calls.outcome import Outcome, parse_json, read_answer
+from cipp_mcp.connection.wire import Answer
 from cipp_mcp.registry import Registry
-from cipp_mcp.wire import Answer
 
 READ, OBJECT, CHANGE = (Registry.load()[name] for name in ("ListUsers", "ListUserCounts", "ExecDisableUser"))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from cipp_mcp.calls.request import build_request
 from cipp_mcp.registry import Registry
-from cipp_mcp.request import build_request
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "request_corpus.json").read_text(encoding="utf-8"))
 

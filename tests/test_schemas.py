@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from cipp_mcp.policy import Policy
+from cipp_mcp.calls.policy import Policy
 from cipp_mcp.registry import Registry
 from cipp_mcp.registry.files import folder
 from cipp_mcp.registry.models import Entry

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from cipp_mcp.calls.mask import WITHHELD, mask
 from cipp_mcp.demo import DemoCipp
-from cipp_mcp.mask import WITHHELD, mask
 from tests.conftest import call, in_memory, settings_for
 from tests.test_audit import reset_password
 from tests.test_confirming import Person

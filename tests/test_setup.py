@@ -22,8 +22,8 @@ from cipp_mcp.cli.hosts import HOSTS, Host, configuration_file
 from cipp_mcp.cli.jsonc import parse
 from cipp_mcp.cli.main import main
 from cipp_mcp.cli.remote_hosts import STEPS
+from cipp_mcp.connection.keystore import stored_secret
 from cipp_mcp.demo import DemoCipp
-from cipp_mcp.keystore import stored_secret
 from cipp_mcp.server.app import CippServer
 from tests.conftest import read, settings_for
 

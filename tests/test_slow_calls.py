@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
+from cipp_mcp.calls.jobs import Job, Jobs, Progress
 from cipp_mcp.demo import DemoCipp
-from cipp_mcp.jobs import Job, Jobs, Progress
 from tests.conftest import ERAS, call, in_memory, read, settings_for
 from tests.faults.proxy import FaultProxy
 
@@ -111,8 +111,8 @@ async def test_a_cancelled_change_is_left_to_finish_and_its_outcome_is_kept(
 async def test_a_host_hears_what_a_slow_call_waits_for(
     demo: DemoCipp, era: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cipp_mcp.jobs._QUICK", 0.1)
-    monkeypatch.setattr("cipp_mcp.jobs._REPORT_EVERY", 0.1)
+    monkeypatch.setattr("cipp_mcp.calls.jobs._QUICK", 0.1)
+    monkeypatch.setattr("cipp_mcp.calls.jobs._REPORT_EVERY", 0.1)
     heard: list[tuple[float, float | None, str | None]] = []
     tenant = demo.state.tenants[0].domain
     demo.delay("ListUserCounts", 0.5, times=2)
@@ -151,7 +151,7 @@ async def test_progress_only_grows_whatever_is_counted() -> None:
 
 
 async def test_a_queue_that_never_ends_is_given_up(demo: DemoCipp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cipp_mcp.jobs._LONGEST_READ", 0.5)
+    monkeypatch.setattr("cipp_mcp.calls.jobs._LONGEST_READ", 0.5)
     queued = {"Results": [], "Metadata": {"QueueMessage": "Loading data", "QueueId": "q"}}
     demo.answer("ListGraphRequest", body=queued)
     demo.answer("ListCippQueue", body=[{"Status": "Running", "PercentComplete": 1}])

@@ -225,7 +225,7 @@ async def test_a_collector_that_is_away_does_not_hold_up_calls_or_the_end(demo: 
 def test_without_a_collector_nothing_of_opentelemetry_is_loaded() -> None:
     program = (
         "import sys\nfrom cipp_mcp import telemetry\nfrom cipp_mcp.settings import Settings\n"
-        "with telemetry.observing(Settings()):\n import cipp_mcp.dispatcher, cipp_mcp.client\n"
+        "with telemetry.observing(Settings()):\n import cipp_mcp.calls.dispatcher, cipp_mcp.connection.client\n"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
@@ -318,7 +318,7 @@ async def test_an_unexpected_failure_is_logged_by_its_place_without_its_message(
     def fails(*_: Any) -> Any:
         raise RuntimeError(f"broken for {demo.state.tenants[0].domain}")
 
-    monkeypatch.setattr("cipp_mcp.dispatcher.Dispatcher._shaped", fails)
+    monkeypatch.setattr("cipp_mcp.calls.dispatcher.Dispatcher._shaped", fails)
     handler, log = _json_lines()
     with handler:
         async with in_memory(settings_for(demo)) as client:

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cipp_mcp.caller import Caller
+from cipp_mcp.calls.caller import Caller
+from cipp_mcp.calls.planning import Call, Planner
+from cipp_mcp.calls.policy import Policy
+from cipp_mcp.calls.tenants import Tenant, Tenants
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.errors import Refused
-from cipp_mcp.planning import Call, Planner
-from cipp_mcp.policy import Policy
 from cipp_mcp.registry import Registry
-from cipp_mcp.tenants import Tenant, Tenants
 from tests.conftest import body, call, in_memory, read, settings_for, text_of
 from tests.test_every_read import plausible_arguments
 

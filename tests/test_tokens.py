@@ -17,13 +17,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cipp_mcp.auth import TokenSource
-from cipp_mcp.client import CippClient
+from cipp_mcp.connection.auth import TokenSource
+from cipp_mcp.connection.client import CippClient
+from cipp_mcp.connection.tls import ssl_context
+from cipp_mcp.connection.wire import Request
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.errors import SettingsError, TokenError
 from cipp_mcp.settings import Settings
-from cipp_mcp.tls import ssl_context
-from cipp_mcp.wire import Request
 from tests.conftest import settings_for
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +94,7 @@ async def test_a_client_whose_tokens_are_never_accepted_does_not_flood_the_autho
 async def test_an_authority_out_of_order_is_named_and_used_again_when_it_recovers(
     demo: DemoCipp, answer: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cipp_mcp.auth._FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("cipp_mcp.connection.auth._FIRST_PAUSE", 0.02)
     demo.answer("token", **answer)
     source = TokenSource(settings_for(demo), ssl_context)
     with pytest.raises(TokenError, match=said) as raised:

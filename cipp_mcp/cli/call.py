@@ -12,19 +12,19 @@ from typing import Any, Literal
 import anyio
 import anyio.to_thread
 
-from cipp_mcp.asking import Question
-from cipp_mcp.audit import Audit
-from cipp_mcp.caller import Caller
-from cipp_mcp.client import CippClient
-from cipp_mcp.confirm import Confirmations
-from cipp_mcp.dispatcher import Dispatcher, Reply
+from cipp_mcp.calls.asking import Question
+from cipp_mcp.calls.audit import Audit
+from cipp_mcp.calls.caller import Caller
+from cipp_mcp.calls.confirm import Confirmations
+from cipp_mcp.calls.dispatcher import Dispatcher, Reply
+from cipp_mcp.calls.planning import Call
+from cipp_mcp.calls.policy import PolicyFile, policy_for
+from cipp_mcp.connection.client import CippClient
+from cipp_mcp.connection.tls import ssl_context
 from cipp_mcp.ending import Stopped, stop_on_signals
 from cipp_mcp.errors import Refused
-from cipp_mcp.planning import Call
-from cipp_mcp.policy import PolicyFile, policy_for
 from cipp_mcp.registry import Registry
 from cipp_mcp.settings import Settings
-from cipp_mcp.tls import ssl_context
 
 
 def run_call(
@@ -74,7 +74,7 @@ async def _registry(settings: Settings, name: str, client: CippClient) -> Regist
     """The catalogue as the deployment has it, as far as is known here; for an unknown name the deployment is asked."""
     if settings.openapi == "off":
         return Registry.load()
-    from cipp_mcp.following import Follower
+    from cipp_mcp.registry.following import Follower
 
     registry = Registry.load().copy()
     follower = Follower(settings, registry)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from cipp_mcp.cli.jsonc import append_item, parse, set_member
+from cipp_mcp.connection.keystore import IN_KEY_STORE
 from cipp_mcp.errors import Refused
-from cipp_mcp.keystore import IN_KEY_STORE
 
 SERVER = "cipp"
 _PROMPT = "cipp-client-secret"

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cipp_mcp import __version__
-from cipp_mcp.policy import Policy
+from cipp_mcp.calls.policy import Policy
 from cipp_mcp.registry import Registry
 from cipp_mcp.server.tools import listed_tools
 from cipp_mcp.settings import SETTINGS, Settings

@@ -15,10 +15,10 @@ import anyio
 from cipp_mcp.cli.doctor import exit_code, print_finding, summary
 from cipp_mcp.cli.hosts import HOSTS, SERVER, Host, configuration_file, entry, installed_hosts, put_server, with_prompt
 from cipp_mcp.cli.remote_hosts import STEPS, steps
+from cipp_mcp.connection.keystore import IN_KEY_STORE, KeyStoreError, key_store_name, store_secret
 from cipp_mcp.doctor import examine
 from cipp_mcp.doctor.configuration import is_secret
 from cipp_mcp.errors import Refused
-from cipp_mcp.keystore import IN_KEY_STORE, KeyStoreError, key_store_name, store_secret
 from cipp_mcp.settings import SETTINGS, Settings
 
 Keep = Literal["auto", "keyring", "config"]

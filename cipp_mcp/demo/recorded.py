@@ -30,14 +30,24 @@ class Recording(Sequence[Recorded]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._items: list[Recorded] = []
+        self._cleared = 0
 
-    def append(self, item: Recorded) -> None:
+    @property
+    def cleared(self) -> int:
+        """How often it has been cleared; a call that came in before that is not to be recorded after it."""
         with self._lock:
-            self._items.append(item)
+            return self._cleared
+
+    def append(self, item: Recorded, since: int | None = None) -> None:
+        """Adds `item`, unless the recording has been cleared since it said `since`."""
+        with self._lock:
+            if since in (None, self._cleared):
+                self._items.append(item)
 
     def clear(self) -> None:
         with self._lock:
             self._items.clear()
+            self._cleared += 1
 
     def __len__(self) -> int:
         with self._lock:

@@ -93,6 +93,9 @@ class Server:
         send: Send,
     ) -> None:
         endpoint = path.removeprefix("/api").strip("/")
+        # Who asks for the document asks on nobody's behalf; such requests are recorded beside the others.
+        log = self._document.requests if endpoint == "ListOpenApiSpec" else self._requests
+        since = log.cleared
         body: Any = None
         broken: Answer | None = None
         try:
@@ -110,10 +113,8 @@ class Server:
         else:
             answer = await _overridden(override) or broken or self._answer(endpoint, pairs, body, client)
         recorded = json.loads(content) if broken else plain(body)
-        # Who asks for the document asks on nobody's behalf; such requests are recorded beside the others.
-        log = self._document.requests if endpoint == "ListOpenApiSpec" else self._requests
         caller = client.name if client else ""
-        log.append(Recorded(method, path, endpoint, dict(pairs), recorded, answer.status, caller))
+        log.append(Recorded(method, path, endpoint, dict(pairs), recorded, answer.status, caller), since)
         await _send(send, answer)
 
     def _answer(self, endpoint: str, pairs: list[tuple[str, str]], body: Any, client: ApiClient) -> Answer:

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cipp_mcp.calls.outcome import Outcome, read_answer
+from cipp_mcp.calls.policy import Policy
+from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.errors import CallFailed
-from cipp_mcp.outcome import Outcome, read_answer
-from cipp_mcp.policy import Policy
 from cipp_mcp.registry import Registry
 from cipp_mcp.settings import Settings
-from cipp_mcp.wire import Answer, Request
 
 State = Literal["pass", "warn", "fail", "skip"]
 _JWT = re.compile(r"eyJ[\w-]{8,}\.[\w-]+(\.[\w-]*)?")

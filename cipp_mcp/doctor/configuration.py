@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 
 from cipp_mcp import __version__
+from cipp_mcp.calls.policy import CRITICAL, PolicyFile, policy_for
+from cipp_mcp.connection.keystore import IN_KEY_STORE, key_store_name
 from cipp_mcp.doctor.case import Case, Verdict, failed, passed, warned
 from cipp_mcp.errors import CallFailed, SettingsError
-from cipp_mcp.keystore import IN_KEY_STORE, key_store_name
-from cipp_mcp.policy import CRITICAL, PolicyFile, policy_for
 from cipp_mcp.registry import Registry
 from cipp_mcp.settings import GUID, SETTINGS, Settings
 
@@ -102,8 +102,8 @@ async def values(case: Case) -> Verdict:
 
 async def credential(case: Case) -> Verdict:
     """What proves that this server is the API client can be read from where the settings say it is."""
-    from cipp_mcp.auth import TokenEndpoint
-    from cipp_mcp.credentials import load_credential
+    from cipp_mcp.connection.auth import TokenEndpoint
+    from cipp_mcp.connection.credentials import load_credential
 
     settings = case.settings
     try:

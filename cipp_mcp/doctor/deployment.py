@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from cipp_mcp.calls.tenants import Tenants
 from cipp_mcp.doctor.case import Case, Verdict, failed, of_outcome, passed, warned
 from cipp_mcp.errors import Refused
 from cipp_mcp.registry.files import catalogue_version
-from cipp_mcp.tenants import Tenants
 
 _CIPP_PERMISSIONS = "In CIPP, run the permissions check under Settings > Permissions: its own sign-in may have lapsed."
 _VERSION = re.compile(r"\d+(\.\d+)+")
@@ -36,7 +36,7 @@ async def cipp_version(case: Case) -> Verdict:
 
 async def catalogue(case: Case) -> Verdict:
     """What this CIPP's own document of its API has more or less than the catalogue."""
-    from cipp_mcp.following import report_on
+    from cipp_mcp.registry.following import report_on
 
     report = await report_on(case.settings, case)
     if report.state == "off":

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from cipp_mcp.connection.tls import ssl_context
+from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.doctor import configuration, deployment, identity, network
 from cipp_mcp.doctor.case import Case, Check, Finding, Verdict
-from cipp_mcp.tls import ssl_context
-from cipp_mcp.wire import Answer, Request
 
 _LONGEST_CALL = 90.0
 
@@ -53,7 +53,7 @@ async def examine(
         async def deliver(request: Request) -> Answer:
             nonlocal client
             if client is None:
-                from cipp_mcp.client import CippClient
+                from cipp_mcp.connection.client import CippClient
 
                 bounded = replace(case.settings, timeout=min(case.settings.timeout, _LONGEST_CALL))
                 client = await stack.enter_async_context(CippClient(bounded, trust))

@@ -7,20 +7,20 @@ import binascii
 import json
 from typing import Any
 
+from cipp_mcp.calls.outcome import explain_status, message_text, parse_json, read_answer
+from cipp_mcp.connection.remedies import SAVE_TO_AZURE, wrong_audience
+from cipp_mcp.connection.wire import Request
 from cipp_mcp.doctor.case import Case, Verdict, failed, of_outcome, passed, warned
 from cipp_mcp.errors import CallFailed
-from cipp_mcp.outcome import explain_status, message_text, parse_json, read_answer
 from cipp_mcp.registry import Registry
-from cipp_mcp.remedies import SAVE_TO_AZURE, wrong_audience
 from cipp_mcp.settings import GUID
-from cipp_mcp.wire import Request
 
 _SHARED_ROLE = "cipp-api"
 
 
 async def token(case: Case) -> Verdict:
     """Entra gives a token for the API client."""
-    from cipp_mcp.auth import TokenSource
+    from cipp_mcp.connection.auth import TokenSource
 
     source = TokenSource(case.settings, case.trust)
     try:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from mcp.server.auth.provider import AccessToken
 
-from cipp_mcp.identity import Identity
+from cipp_mcp.connection.identity import Identity
 
 
 class Admitted(AccessToken):

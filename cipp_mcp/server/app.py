@@ -14,14 +14,15 @@ import mcp_types as types
 from mcp.server.lowlevel import Server
 
 from cipp_mcp import __version__
-from cipp_mcp.audit import Audit
-from cipp_mcp.confirm import Confirmations
-from cipp_mcp.dispatcher import Dispatcher, Reply, failure_reply, without_empty
+from cipp_mcp.calls.audit import Audit
+from cipp_mcp.calls.confirm import Confirmations
+from cipp_mcp.calls.dispatcher import Dispatcher, Reply, failure_reply, without_empty
+from cipp_mcp.calls.planning import Call
+from cipp_mcp.calls.policy import Policy
+from cipp_mcp.calls.queues import Client
+from cipp_mcp.connection.identity import LOCAL, Identity
+from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.errors import CippError, Refused
-from cipp_mcp.identity import LOCAL, Identity
-from cipp_mcp.planning import Call
-from cipp_mcp.policy import Policy
-from cipp_mcp.queues import Client
 from cipp_mcp.registry import Registry
 from cipp_mcp.registry.schema import CHANGE_CONTROLS, READ_CONTROLS
 from cipp_mcp.results.budget import compact, tokens
@@ -32,12 +33,11 @@ from cipp_mcp.server.fence import fenced
 from cipp_mcp.server.host import McpHost, NeedsInput
 from cipp_mcp.server.tools import INSTRUCTIONS, Surface, listed_tools
 from cipp_mcp.settings import Settings
-from cipp_mcp.wire import Answer, Request
 
 if TYPE_CHECKING:
-    from cipp_mcp.client import CippClient
-    from cipp_mcp.following import Follower
-    from cipp_mcp.guard import Guard
+    from cipp_mcp.calls.guard import Guard
+    from cipp_mcp.connection.client import CippClient
+    from cipp_mcp.registry.following import Follower
     from cipp_mcp.registry.search import Search
     from cipp_mcp.server.resources import Resources
 
@@ -88,7 +88,7 @@ class CippServer:
     @cached_property
     def follower(self) -> Follower:
         """What keeps `registry` in step with the deployment; its `report` says how far."""
-        from cipp_mcp.following import Follower
+        from cipp_mcp.registry.following import Follower
 
         return Follower(self.settings, self.registry)
 
@@ -302,8 +302,8 @@ class _LazyClient:
 
     def opened(self) -> CippClient:
         if self._client is None:
-            from cipp_mcp.client import CippClient
-            from cipp_mcp.tls import ssl_context
+            from cipp_mcp.connection.client import CippClient
+            from cipp_mcp.connection.tls import ssl_context
 
             self._client = CippClient(self._settings, ssl_context)
         return self._client

@@ -17,8 +17,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from cipp_mcp.connection.identity import Identity
 from cipp_mcp.errors import SettingsError
-from cipp_mcp.identity import Identity
 from cipp_mcp.server.admission import Admitted, NotAdmitted
 from cipp_mcp.watched import WatchedFile
 

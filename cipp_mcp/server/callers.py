@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Protocol
 from anyio import move_on_after
 from anyio.abc import TaskGroup
 
-from cipp_mcp.caller import Caller
-from cipp_mcp.confirm import LIFETIME
-from cipp_mcp.dispatcher import Dispatcher
+from cipp_mcp.calls.caller import Caller
+from cipp_mcp.calls.confirm import LIFETIME
+from cipp_mcp.calls.dispatcher import Dispatcher
+from cipp_mcp.calls.policy import Policy, PolicyFile, policy_for
+from cipp_mcp.calls.queues import Client
+from cipp_mcp.connection.identity import LOCAL, Identity
 from cipp_mcp.errors import Busy
-from cipp_mcp.identity import LOCAL, Identity
-from cipp_mcp.policy import Policy, PolicyFile, policy_for
-from cipp_mcp.queues import Client
 from cipp_mcp.settings import Settings
 from cipp_mcp.watched import WatchedFile
 
 if TYPE_CHECKING:
-    from cipp_mcp.client import CippClient
-    from cipp_mcp.obo import OnBehalfOf
+    from cipp_mcp.connection.client import CippClient
+    from cipp_mcp.connection.obo import OnBehalfOf
 
 _log = logging.getLogger(__name__)
 _MOST = 1000
@@ -150,8 +150,8 @@ class Callers:
         return seat
 
     def _on_behalf_of(self, identity: Identity) -> tuple[Dispatcher, Client, OnBehalfOf]:
-        from cipp_mcp.obo import OnBehalfOf
-        from cipp_mcp.tls import ssl_context
+        from cipp_mcp.connection.obo import OnBehalfOf
+        from cipp_mcp.connection.tls import ssl_context
 
         assert identity.assertion is not None
         tokens = OnBehalfOf(self._settings, ssl_context, identity.assertion)

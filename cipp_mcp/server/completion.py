@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import mcp_types as types
 
-from cipp_mcp.caller import Caller
+from cipp_mcp.calls.caller import Caller
+from cipp_mcp.calls.guard import Guard
+from cipp_mcp.calls.tenants import Tenant
 from cipp_mcp.errors import CippError
-from cipp_mcp.guard import Guard
 from cipp_mcp.registry import AREAS, Registry
 from cipp_mcp.server.prompts import invalid, visible_prompts
 from cipp_mcp.server.resources import TEMPLATES, reachable
-from cipp_mcp.tenants import Tenant
 
 _MOST = 100  # the specification's bound
 

@@ -15,7 +15,7 @@ import anyio
 import httpx
 import jwt
 
-from cipp_mcp.identity import Identity
+from cipp_mcp.connection.identity import Identity
 from cipp_mcp.server.admission import Admitted, NotAdmitted
 from cipp_mcp.settings import Settings
 

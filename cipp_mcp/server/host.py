@@ -8,8 +8,8 @@ from typing import Any, Literal
 import anyio
 import mcp_types as types
 
-from cipp_mcp.asking import Question
-from cipp_mcp.confirm import LIFETIME, Confirmations
+from cipp_mcp.calls.asking import Question
+from cipp_mcp.calls.confirm import LIFETIME, Confirmations
 from cipp_mcp.errors import Refused
 
 _MODERN = "2026-07-28"

@@ -22,10 +22,10 @@ from mcp_types import INTERNAL_ERROR
 from pydantic import AnyHttpUrl
 from starlette.types import ASGIApp
 
+from cipp_mcp.connection.identity import LOCAL, Identity
 from cipp_mcp.ending import leave_within, stop_on_signals
 from cipp_mcp.errors import SettingsError
 from cipp_mcp.http_settings import ENDPOINT, Listen
-from cipp_mcp.identity import LOCAL, Identity
 from cipp_mcp.logs import announce
 from cipp_mcp.server.admission import Admitted, Verifier
 from cipp_mcp.server.app import CippServer
@@ -165,8 +165,8 @@ def _verifier(settings: Settings) -> Verifier | None:
         assert settings.http_tokens is not None
         return StaticTokens(settings.http_tokens)
     if settings.http_auth == "entra":
+        from cipp_mcp.connection.tls import ssl_context
         from cipp_mcp.server.entra import EntraTokens
-        from cipp_mcp.tls import ssl_context
 
         return EntraTokens(settings, ssl_context)
     return None

@@ -14,15 +14,15 @@ from typing import Any
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
+from cipp_mcp.calls.guard import Guard
+from cipp_mcp.calls.policy import Policy
+from cipp_mcp.calls.risk import risk_of
 from cipp_mcp.clean import one_line
 from cipp_mcp.errors import CallFailed, Refused
-from cipp_mcp.guard import Guard
-from cipp_mcp.policy import Policy
 from cipp_mcp.registry import Endpoint, Registry
 from cipp_mcp.registry.prompts import REFERENCE, PromptSpec, PromptStep, is_quoted, prompts
 from cipp_mcp.registry.schema import runner_of
 from cipp_mcp.results.budget import compact
-from cipp_mcp.risk import risk_of
 
 FRESH_MS = 60_000  # a policy file may change, and the catalogue follows the deployment
 _MAX_LENGTH = 200

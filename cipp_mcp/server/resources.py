@@ -14,19 +14,19 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from cipp_mcp.caller import Caller
+from cipp_mcp.calls.caller import Caller
+from cipp_mcp.calls.guard import Guard
+from cipp_mcp.calls.policy import Policy
+from cipp_mcp.calls.tenants import Tenant
 from cipp_mcp.errors import CippError, Refused
-from cipp_mcp.following import Report
-from cipp_mcp.guard import Guard
-from cipp_mcp.policy import Policy
 from cipp_mcp.registry import AREAS, RISKS, Area, Endpoint, Registry
+from cipp_mcp.registry.following import Report
 from cipp_mcp.registry.schema import runner_of
 from cipp_mcp.results.budget import compact, prune, tokens
 from cipp_mcp.results.shape import FENCE_TOKENS, MAX_PAGE_ROWS, row_page
 from cipp_mcp.server.catalogue import describe_answer
 from cipp_mcp.server.fence import fenced
 from cipp_mcp.server.prompts import FRESH_MS, invalid
-from cipp_mcp.tenants import Tenant
 
 _JSON, _TEXT, _MARKDOWN = "application/json", "text/plain", "text/markdown"
 _START = re.compile(r"^\d{1,9}$")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cipp_mcp.policy import CRITICAL, Policy
+from cipp_mcp.calls.policy import CRITICAL, Policy
 from cipp_mcp.registry import AREAS, RISKS, Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import control_schema, input_schema, tool_description
 from cipp_mcp.settings import Settings

@@ -16,11 +16,11 @@ import mcp_types as types
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged, ToolsListChanged
 from mcp.shared.exceptions import MCPDeprecationWarning
 
+from cipp_mcp.calls.dispatcher import failure_reply
+from cipp_mcp.calls.policy import Policy
+from cipp_mcp.connection.identity import Identity
 from cipp_mcp.demo import DemoCipp
-from cipp_mcp.dispatcher import failure_reply
 from cipp_mcp.errors import CippError
-from cipp_mcp.identity import Identity
-from cipp_mcp.policy import Policy
 from cipp_mcp.server.app import CippServer, _result
 from cipp_mcp.server.tools import Surface
 from cipp_mcp.settings import Settings

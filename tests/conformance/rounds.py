@@ -12,7 +12,7 @@ from typing import Any
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from cipp_mcp.confirm import Confirmations, call_digest
+from cipp_mcp.calls.confirm import Confirmations, call_digest
 from cipp_mcp.errors import Refused
 from tests.conformance.contents import NO_ARGUMENTS, Handler, reply, text
 

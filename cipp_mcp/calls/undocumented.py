@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cipp_mcp.policy import Policy
+from cipp_mcp.calls.policy import Policy
 from cipp_mcp.registry import Endpoint, Registry
 from cipp_mcp.registry.caution import is_transport
 from cipp_mcp.registry.document import ENDPOINT_NAME

@@ -21,10 +21,10 @@ import anyio.from_thread
 import anyio.lowlevel
 import httpx
 
-from cipp_mcp.credentials import load_credential
+from cipp_mcp.connection.credentials import load_credential
+from cipp_mcp.connection.remedies import AADSTS_REMEDIES
+from cipp_mcp.connection.retry import retry_after
 from cipp_mcp.errors import TokenError
-from cipp_mcp.remedies import AADSTS_REMEDIES
-from cipp_mcp.retry import retry_after
 from cipp_mcp.settings import Settings
 from cipp_mcp.telemetry import observed_token
 

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import anyio
 
-from cipp_mcp.jobs import Progress
+from cipp_mcp.calls.jobs import Progress
+from cipp_mcp.calls.tenants import ALL_TENANTS
+from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.registry import Endpoint
 from cipp_mcp.registry.words import split_name
-from cipp_mcp.tenants import ALL_TENANTS
-from cipp_mcp.wire import Answer, Request
 
 _POLL_SECONDS = (0.3, 0.7, 1.0, 2.0, 3.0, 5.0)
 _UNKNOWN_QUEUE_SECONDS = 10.0
@@ -19,7 +19,7 @@ _DONE = ("completed", "failed")
 
 
 class Client(Protocol):
-    """What is needed of an HTTP client; `cipp_mcp.client.CippClient` is the one."""
+    """What is needed of an HTTP client; `cipp_mcp.connection.client.CippClient` is the one."""
 
     async def send(self, request: Request) -> Answer: ...
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from cipp_mcp.connection.wire import Request
 from cipp_mcp.errors import Refused
 from cipp_mcp.registry import Endpoint, Parameter
-from cipp_mcp.wire import Request
 
 _OMIT = object()
 _TENANT_LIKE = re.compile(r"(tenant|customer)", re.IGNORECASE)

@@ -17,16 +17,16 @@ from urllib.parse import quote
 import anyio
 import httpx
 
-from cipp_mcp.auth import Tokens, TokenSource
-from cipp_mcp.body import ACCEPTED, Body, BodyError, TooLarge
-from cipp_mcp.breaker import Breaker
+from cipp_mcp.calls.jobs import note
+from cipp_mcp.connection.auth import Tokens, TokenSource
+from cipp_mcp.connection.body import ACCEPTED, Body, BodyError, TooLarge
+from cipp_mcp.connection.breaker import Breaker
+from cipp_mcp.connection.limits import Places
+from cipp_mcp.connection.retry import MAX_TRIES, is_gateway_error, may_repeat, pause_after
+from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.errors import Busy, CallFailed, NotSent, Refused, Unknown
-from cipp_mcp.jobs import note
-from cipp_mcp.limits import Places
-from cipp_mcp.retry import MAX_TRIES, is_gateway_error, may_repeat, pause_after
 from cipp_mcp.settings import Settings
 from cipp_mcp.telemetry import observed_request
-from cipp_mcp.wire import Answer, Request
 
 _CONNECT_SECONDS = 10.0
 _STALL_SECONDS = 60.0

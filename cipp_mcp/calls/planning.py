@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cipp_mcp.caller import Caller
+from cipp_mcp.calls.caller import Caller
+from cipp_mcp.calls.guard import Guard, Scope, acts_on_several, check_site_hosts, has_tenant_list
+from cipp_mcp.calls.policy import Policy
+from cipp_mcp.calls.request import build_request, match_names, plain
+from cipp_mcp.calls.risk import higher, risk_of
+from cipp_mcp.calls.tenants import ALL_TENANTS, Tenant
+from cipp_mcp.calls.undocumented import HINT, undocumented
+from cipp_mcp.connection.wire import Request
 from cipp_mcp.errors import Refused
-from cipp_mcp.guard import Guard, Scope, acts_on_several, check_site_hosts, has_tenant_list
-from cipp_mcp.policy import Policy
 from cipp_mcp.registry import NEVER_CALLABLE, Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
-from cipp_mcp.request import build_request, match_names, plain
-from cipp_mcp.risk import higher, risk_of
 from cipp_mcp.settings import DOMAIN, GUID
-from cipp_mcp.tenants import ALL_TENANTS, Tenant
-from cipp_mcp.undocumented import HINT, undocumented
-from cipp_mcp.wire import Request
 
 Runner = Literal["cipp_read", "cipp_change", "cipp_critical"]
 

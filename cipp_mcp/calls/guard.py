@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from cipp_mcp.calls.policy import Policy
+from cipp_mcp.calls.request import plain
+from cipp_mcp.calls.risk import RELAYS, strings
+from cipp_mcp.calls.tenants import ALL_TENANTS, Tenant, Tenants
 from cipp_mcp.errors import Refused
-from cipp_mcp.policy import Policy
 from cipp_mcp.registry import Endpoint, Risk
-from cipp_mcp.request import plain
-from cipp_mcp.risk import RELAYS, strings
-from cipp_mcp.tenants import ALL_TENANTS, Tenant, Tenants
 
 # Arguments that hold tenants, whatever else they are called; names of switches about tenants are excluded.
 _TENANT_NAME = re.compile(r"tenant|customer|^defaultdomainname$|^initialdomainname$", re.IGNORECASE)

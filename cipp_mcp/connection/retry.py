@@ -7,7 +7,7 @@ import random
 import re
 import time
 
-from cipp_mcp.wire import Answer, Request
+from cipp_mcp.connection.wire import Answer, Request
 
 MAX_TRIES = 4
 _FIRST_PAUSE = 0.5

@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cipp_mcp.connection.remedies import SAVE_TO_AZURE
+from cipp_mcp.connection.wire import Answer
 from cipp_mcp.registry import Endpoint
-from cipp_mcp.remedies import SAVE_TO_AZURE
-from cipp_mcp.wire import Answer
 
 State = Literal["ok", "failed", "partial", "pending", "unknown", "refused", "confirm"]
 

@@ -11,20 +11,20 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from cipp_mcp.caller import Caller
+from cipp_mcp.calls.caller import Caller
+from cipp_mcp.calls.guard import keep_rows, shown_only
+from cipp_mcp.calls.jobs import Progress
+from cipp_mcp.calls.mask import mask
+from cipp_mcp.calls.outcome import Outcome, read_answer
+from cipp_mcp.calls.planning import Plan
+from cipp_mcp.calls.queues import Client, Queues
+from cipp_mcp.calls.tenants import Tenant
+from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.errors import CallFailed, CippError
-from cipp_mcp.guard import keep_rows, shown_only
-from cipp_mcp.jobs import Progress
-from cipp_mcp.mask import mask
-from cipp_mcp.outcome import Outcome, read_answer
-from cipp_mcp.planning import Plan
-from cipp_mcp.queues import Client, Queues
 from cipp_mcp.registry import Endpoint
 from cipp_mcp.results.budget import compact
 from cipp_mcp.results.rows import RowReader
 from cipp_mcp.results.store import Result
-from cipp_mcp.tenants import Tenant
-from cipp_mcp.wire import Answer, Request
 
 INLINE_BYTES = 256 * 1024
 _MAX_PAGES = 200

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from cipp_mcp.auth import TokenSource
+from cipp_mcp.connection.auth import TokenSource
 from cipp_mcp.settings import Settings
 
 

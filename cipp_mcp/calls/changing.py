@@ -10,23 +10,23 @@ from typing import Any
 
 import anyio
 
-from cipp_mcp.audit import Audit, AuditEntry
-from cipp_mcp.caller import Caller
+from cipp_mcp.calls.audit import Audit, AuditEntry
+from cipp_mcp.calls.caller import Caller
+from cipp_mcp.calls.guard import shown_only
+from cipp_mcp.calls.jobs import Progress
+from cipp_mcp.calls.mask import mask
+from cipp_mcp.calls.outcome import Outcome, parse_json, read_answer
+from cipp_mcp.calls.planning import Plan
+from cipp_mcp.calls.queues import Client
+from cipp_mcp.calls.reading import Reader
+from cipp_mcp.calls.request import build_request, plain
+from cipp_mcp.calls.tenants import ALL_TENANTS
 from cipp_mcp.clean import clean_text
+from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.errors import CippError, Unknown
-from cipp_mcp.guard import shown_only
-from cipp_mcp.jobs import Progress
-from cipp_mcp.mask import mask
-from cipp_mcp.outcome import Outcome, parse_json, read_answer
-from cipp_mcp.planning import Plan
-from cipp_mcp.queues import Client
-from cipp_mcp.reading import Reader
 from cipp_mcp.registry import Registry
 from cipp_mcp.registry.models import ReadBack
-from cipp_mcp.request import build_request, plain
 from cipp_mcp.results.shape import dig
-from cipp_mcp.tenants import ALL_TENANTS
-from cipp_mcp.wire import Answer, Request
 
 _ABSENT = object()
 _READ_BACK_WAITS = (0.0, 1.0, 2.0)

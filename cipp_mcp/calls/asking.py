@@ -8,16 +8,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cipp_mcp.calls.mask import WITHHELD
+from cipp_mcp.calls.planning import Plan
+from cipp_mcp.calls.request import build_request, plain
 from cipp_mcp.clean import one_line
+from cipp_mcp.connection.wire import Request
 from cipp_mcp.errors import CippError
-from cipp_mcp.mask import WITHHELD
-from cipp_mcp.planning import Plan
 from cipp_mcp.registry import Registry
 from cipp_mcp.registry.models import Target
-from cipp_mcp.request import build_request, plain
 from cipp_mcp.results.budget import cut_text
 from cipp_mcp.settings import Settings
-from cipp_mcp.wire import Request
 
 _LOOKED_UP = 5
 _GRAPH_PATH = {

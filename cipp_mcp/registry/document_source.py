@@ -21,11 +21,11 @@ import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
 
-from cipp_mcp.document_cache import Kept
+from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.errors import CallFailed, CippError
 from cipp_mcp.registry.document import MAX_BYTES
+from cipp_mcp.registry.document_cache import Kept
 from cipp_mcp.settings import Settings
-from cipp_mcp.wire import Answer, Request
 
 SITE_PATH = "/openapi.json"
 SPEC_ENDPOINT = "ListOpenApiSpec"
@@ -136,8 +136,8 @@ class DocumentSource:
         return found
 
     async def _token(self) -> str:
-        from cipp_mcp.auth import TokenSource
-        from cipp_mcp.tls import ssl_context
+        from cipp_mcp.connection.auth import TokenSource
+        from cipp_mcp.connection.tls import ssl_context
 
         tokens = TokenSource(self._settings, ssl_context)
         try:
@@ -161,8 +161,8 @@ def read_file(path: Path) -> Kept:
 def _read(address: str, headers: dict[str, str]) -> Found:
     import httpx
 
-    from cipp_mcp.body import ACCEPTED, Body, BodyError
-    from cipp_mcp.tls import ssl_context
+    from cipp_mcp.connection.body import ACCEPTED, Body, BodyError
+    from cipp_mcp.connection.tls import ssl_context
 
     end = time.monotonic() + _SECONDS
     try:

@@ -13,11 +13,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cipp_mcp.calls.tenants import ALL_TENANTS
 from cipp_mcp.errors import Refused, SettingsError
 from cipp_mcp.registry import AREAS, Area, Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
 from cipp_mcp.settings import GUID, Settings
-from cipp_mcp.tenants import ALL_TENANTS
 
 Access = Literal["read", "write", "full", "admin"]
 Confirm = Literal["critical", "writes", "never"]

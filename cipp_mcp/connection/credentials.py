@@ -16,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cipp_mcp.connection.keystore import IN_KEY_STORE, KeyStoreError, stored_secret
 from cipp_mcp.errors import TokenError
-from cipp_mcp.keystore import IN_KEY_STORE, KeyStoreError, stored_secret
 from cipp_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from cipp_mcp.auth import TokenEndpoint
+    from cipp_mcp.connection.auth import TokenEndpoint
 
 _EXCHANGE = "api://AzureADTokenExchange"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)

@@ -9,11 +9,11 @@ from typing import Any
 
 from anyio.abc import TaskGroup
 
-from cipp_mcp.jobs import Job, Jobs
-from cipp_mcp.policy import Policy, Rate
+from cipp_mcp.calls.jobs import Job, Jobs
+from cipp_mcp.calls.policy import Policy, Rate
+from cipp_mcp.calls.tenants import TenantDirectory
 from cipp_mcp.results.store import MAX_BYTES, ResultStore
 from cipp_mcp.telemetry import observed_lookup
-from cipp_mcp.tenants import TenantDirectory
 
 _MAX_RECENT = 300
 

@@ -10,17 +10,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from cipp_mcp.asking import Asking, Question, masked_arguments, target_values
-from cipp_mcp.audit import Audit, AuditEntry
-from cipp_mcp.caller import Caller
-from cipp_mcp.changing import Changer
-from cipp_mcp.confirm import Confirmations, call_digest
+from cipp_mcp.calls.asking import Asking, Question, masked_arguments, target_values
+from cipp_mcp.calls.audit import Audit, AuditEntry
+from cipp_mcp.calls.caller import Caller
+from cipp_mcp.calls.changing import Changer
+from cipp_mcp.calls.confirm import Confirmations, call_digest
+from cipp_mcp.calls.guard import Guard
+from cipp_mcp.calls.jobs import Job, Progress
+from cipp_mcp.calls.planning import Call, Plan, Planner
+from cipp_mcp.calls.queues import Client
+from cipp_mcp.calls.reading import Fetched, Reader
+from cipp_mcp.connection.wire import Request
 from cipp_mcp.errors import CallFailed, CippError, Refused, Unknown
-from cipp_mcp.guard import Guard
-from cipp_mcp.jobs import Job, Progress
-from cipp_mcp.planning import Call, Plan, Planner
-from cipp_mcp.queues import Client
-from cipp_mcp.reading import Fetched, Reader
 from cipp_mcp.registry import Endpoint, Registry
 from cipp_mcp.results.budget import compact, tokens
 from cipp_mcp.results.shape import (
@@ -35,7 +36,6 @@ from cipp_mcp.results.shape import (
 from cipp_mcp.results.store import Result
 from cipp_mcp.settings import Settings
 from cipp_mcp.telemetry import observed_call
-from cipp_mcp.wire import Request
 
 _log = logging.getLogger(__name__)
 _LONG_TEXT = 400

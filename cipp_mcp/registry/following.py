@@ -11,11 +11,11 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from cipp_mcp.document_cache import DocumentCache, Kept, default_folder
-from cipp_mcp.document_source import Client, DocumentSource, NoDocument, read_file
 from cipp_mcp.registry import Registry
 from cipp_mcp.registry.deployment import Overlay, overlay_of
 from cipp_mcp.registry.document import parse_document
+from cipp_mcp.registry.document_cache import DocumentCache, Kept, default_folder
+from cipp_mcp.registry.document_source import Client, DocumentSource, NoDocument, read_file
 from cipp_mcp.registry.files import catalogue_version
 from cipp_mcp.registry.openapi import DocumentError
 from cipp_mcp.settings import Settings

@@ -1,0 +1,1 @@
+"""Calls to CIPP over HTTP: tokens, trust, limits, retries."""
