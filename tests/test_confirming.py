@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import mcp_types as types
 import pytest
 
@@ -214,3 +215,37 @@ async def test_a_2026_host_cannot_replay_its_answer(demo: DemoCipp, victim: Any)
             )
             assert f'"outcome":"{expected}"' in text_of(result)
     assert [request.endpoint for request in demo.requests].count("ExecDisableUser") == 1
+
+
+async def test_a_2026_host_that_answers_too_late_changes_nothing(
+    demo: DemoCipp, victim: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, user = victim
+    async with in_memory(settings_for(demo, CIPP_ACCESS="full"), elicitation_callback=Person("accept")) as client:
+        asked = await client.session.call_tool("cipp_critical", block(tenant, user), allow_input_required=True)
+        assert isinstance(asked, types.InputRequiredResult)
+        now = time.time()
+        monkeypatch.setattr("cipp_mcp.calls.confirm.time.time", lambda: now + 301)
+        answers: Any = {"confirm": types.ElicitResult(action="accept", content={"confirm": True})}
+        result = await client.session.call_tool(
+            "cipp_critical", block(tenant, user), input_responses=answers, request_state=asked.request_state
+        )
+    assert "has expired" in text_of(result)
+    assert user["accountEnabled"]
+
+
+async def test_a_2025_host_whose_person_does_not_answer_changes_nothing(
+    demo: DemoCipp, victim: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, user = victim
+
+    async def away(_context: Any, _params: Any) -> types.ElicitResult:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr("cipp_mcp.server.host.LIFETIME", 0.2)
+    async with in_memory(settings_for(demo, CIPP_ACCESS="full"), "2025", elicitation_callback=away) as client:
+        with anyio.fail_after(10):
+            reply = await call(client, "cipp_critical", **block(tenant, user))
+    assert "Nobody answered" in reply["messages"][0]
+    assert user["accountEnabled"]
