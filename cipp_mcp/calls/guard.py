@@ -174,12 +174,6 @@ class Guard:
         texts = [text.strip().lower() for text in strings(value)]
         return not any(text in self._foreign or text in self._foreign_names for text in texts)
 
-    def hides(self, value: Any) -> bool:
-        """Whether an answer that is no list names a tenant that this caller must not see."""
-        if not self.restricted:
-            return False
-        return any(self._mentions is not None and self._mentions.search(text) for text in strings(value))
-
 
 def acts_on_several(endpoint: Endpoint, arguments: Mapping[str, Any], scope: Scope) -> bool:
     """Whether a change with these arguments would hit more than one tenant (api-facts §3, §6)."""
