@@ -16,7 +16,7 @@ from cipp_mcp.errors import SettingsError
 
 _HIDDEN = ("client_secret", "client_certificate_password", "state_key")
 _SECRET_NAME = re.compile("SECRET|KEY|PASSWORD")
-# Kubernetes and Docker links inject these for a service called "cipp" (design: Configuration).
+# Kubernetes and Docker links inject these for a service called "cipp".
 _INJECTED = re.compile(r"^CIPP_(PORT|SERVICE)(_|$)")
 GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 DOMAIN = re.compile(r"^(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")

@@ -176,7 +176,7 @@ class Guard:
 
 
 def acts_on_several(endpoint: Endpoint, arguments: Mapping[str, Any], scope: Scope) -> bool:
-    """Whether a change with these arguments would hit more than one tenant (api-facts §3, §6)."""
+    """Whether a change with these arguments would hit more than one tenant."""
     if scope.everything or len(scope.tenants) > 1:
         return True
     if endpoint.name == "ExecStandardsRun" and not scope.tenants:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 WITHHELD = "(withheld: CIPP_ALLOW_SECRETS is not set)"
-# Names that hold a credential in any answer of a change, and texts that spell one out (api-facts §5).
+# Names that hold a credential in any answer of a change, and texts that spell one out (CIPP hands them out as copyField).
 _NAMES = re.compile(
     r"^(copyfield|password|newpassword|passwd|temporaryaccesspass|access_?token|refresh_?token|id_?token|client_?secret|"
     r"applicationsecret|appsecret|secrettext|sasurl|recoverykey|recoverykeys|enrollmenttoken|passcode|privatekey)$",

@@ -1,7 +1,7 @@
 """Reads CIPP's many answer shapes into one: what happened, in which words, with which rows or data.
 
 CIPP reports failures under HTTP 200, unrolls one-row lists, wraps JSON in strings and serves HTML when the
-address is its front end's (api-facts §1, §2).
+address is its front end's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cipp_mcp.registry import Endpoint
 
 State = Literal["ok", "failed", "partial", "pending", "unknown", "refused", "confirm"]
 
-# The UI's own test for failure texts (CippApiResults.jsx) and what its catch blocks write besides (api-facts §2).
+# The UI's own test for failure texts (CippApiResults.jsx) and what its catch blocks write besides.
 _FAILURE = re.compile(
     r"\b(error|failed|failure|fail|exception|not found|invalid_grant|invalid|unable|could not|cannot|can't|denied|"
     r"missing|not allowed|not permitted|unauthori[sz]ed|forbidden)\b",
@@ -97,7 +97,7 @@ def _is_html(media: str, content: bytes) -> bool:
 
 
 def _says_nothing(answer: Answer, media: str) -> bool:
-    """Whether a change's answer leaves open what CIPP did: a gateway gives up while CIPP goes on (api-facts §4)."""
+    """Whether a change's answer leaves open what CIPP did: a gateway gives up while CIPP goes on."""
     if answer.status in (502, 503, 504):
         return b"has been disabled" not in answer.content[:2000]
     if answer.status >= 500:
@@ -176,7 +176,7 @@ def message_text(value: Any) -> str:
 
 
 def explain_status(status: int, text: str) -> Outcome:
-    """What an HTTP error of CIPP means and what to do about it (texts: api-facts §1)."""
+    """What an HTTP error of CIPP means and what to do about it (texts: Test-CIPPAccess.ps1)."""
     text = text.strip()[:600]
     said = f" CIPP says: {text}" if text else ""
     folded = text.lower()

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from cipp_mcp.registry import RISKS, Endpoint, Risk
 
 _ORDER = {risk: position for position, risk in enumerate(RISKS)}
-# Graph paths whose answers are credentials (api-facts §5, generic bypass).
+# Graph paths whose answers are credentials, which the relays would fetch like any other.
 _GRAPH_SECRET = re.compile(
     r"recoverykeys|devicelocalcredentials|getfilevaultkey|temporaryaccesspass|omasettingplaintext|synchronization/secrets|"
     r"keycredential|passwordcredential|authentication/(password|temporary)|getpasscode|managedappprotectionsecret",
@@ -20,7 +20,7 @@ _GRAPH_SECRET = re.compile(
 _GRAPH_RELAYS = frozenset({"ListGraphRequest", "ListGraphBulkRequest", "ExecGraphRequest"})
 RELAYS = _GRAPH_RELAYS | {"ListExoRequest"}
 """Endpoints that pass a request of the caller's own on to Graph or Exchange."""
-# Words by which an argument asks for more than its endpoint's own risk (api-facts §6).
+# Words by which an argument asks for more than its endpoint's own risk.
 _ESCALATING = re.compile(r"delete|remove|wipe|purge|cancel|reset|retire", re.IGNORECASE)
 _ACTION_NAMES = frozenset({"action", "operation", "state"})
 # Exchange cmdlets that only read; ListExoRequest refuses others itself, this is the second lock.

@@ -205,7 +205,7 @@ class CippClient:
     async def _authorised(self, request: Request, content: bytes | None, attempt: _Attempt) -> Answer:
         """The answer with a token that CIPP accepts, if there is one.
 
-        EasyAuth answers 401 before CIPP's code runs, so the second try repeats nothing (api-facts §1).
+        EasyAuth answers 401 before CIPP's code runs, so the second try repeats nothing.
         """
         attempt.phase = "a token"
         token = await self._tokens.token()

@@ -1,7 +1,7 @@
 """What the refusals of a CIPP set-up mean and how they are mended: one table for `doctor` and for failing calls.
 
 Numbers: learn.microsoft.com/entra/identity-platform/reference-error-codes. Remedies: CIPP's pages on its API
-(docs.cipp.app, "CIPP-API & MCP" and "Setup & Authentication") and api-facts §1.
+(docs.cipp.app, "CIPP-API & MCP" and "Setup & Authentication").
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ async def api_client(case: Case) -> Verdict:
     """CIPP takes the client for one of its own, from this address.
 
     ``/api/me`` needs no permission, so a refusal is one of the client itself; for a client with a base role CIPP's own
-    code fails there with a message about a null argument, which shows that the client came through (api-facts §1).
+    code fails there with a message about a null argument, which shows that the client came through (Test-CIPPAccess.ps1).
     """
     try:
         answer = await case.send(Request("me", "GET"))

@@ -10,7 +10,7 @@ from cipp_mcp.registry.models import Risk
 from cipp_mcp.registry.words import split_name
 
 _READ_ROLE = re.compile(r"^[A-Za-z]+\.[A-Za-z]+\.Read$")
-# Upstream's own editor role is kept from most of these (api-facts: Config/cipp-roles.json).
+# Upstream's own editor role is kept from most of these (Config/cipp-roles.json).
 _PLATFORM_ROLE = re.compile(
     r"^(CIPP\.(SuperAdmin|AppSettings|Extension|Tests|Backup)|Tenant\.(Relationship|Standards|Groups)|Scheduler\.Billing)"
     r"\..*Write$",
