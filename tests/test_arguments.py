@@ -34,6 +34,24 @@ async def test_a_wrong_argument_is_refused_by_name(demo: DemoCipp, name: str, ar
     assert not demo.requests
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({}, "sourceA.type"),
+        ({"type": "tenantPolicy", "tenantFilter": "a.example", "policyId": "1"}, "sourceA.urlName"),
+        ({"type": "communityRepo", "path": "a.json", "branch": "main"}, "sourceA.fullName"),
+    ],
+)
+async def test_a_field_that_another_field_calls_for_is_asked_for(demo: DemoCipp, source: Any, said: str) -> None:
+    whole = {"type": "communityRepo", "fullName": "a/b", "branch": "main", "path": "a.json"}
+    async with in_memory(settings_for(demo)) as client:
+        reply = await read(client, "ExecCompareIntunePolicy", sourceA=source, sourceB=whole)
+    assert reply["outcome"] == "refused"
+    assert said in reply["messages"][0]
+    assert "sourceB" not in reply["messages"][0]
+    assert not demo.requests
+
+
 async def test_names_are_matched_without_case_and_json_text_is_opened(demo: DemoCipp) -> None:
     tenant = demo.state.tenants[0]
     async with in_memory(settings_for(demo)) as client:

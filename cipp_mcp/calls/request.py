@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -174,9 +174,6 @@ def _fields(name: str, value: dict[str, Any], parameter: Parameter, lenient: boo
             result[given] = inner
         else:
             raise Refused(f"{name} has no field {given!r}. Valid: {', '.join(known)}.")
-    missing = [inner for inner, p in known.items() if p.required and result.get(inner) is None]
-    if missing and not lenient:
-        raise Refused(f"{name} needs {', '.join(missing)}. Nothing was sent.")
     return result
 
 
@@ -212,12 +209,29 @@ def _check_required(endpoint: Endpoint, values: Mapping[str, Any]) -> None:
         needed = parameter.required and (name == "tenantFilter" or endpoint.verified != "spec")
         if needed or _required_here(parameter, values):
             missing.append(f"{name} ({parameter.description})" if parameter.description else name)
+    if endpoint.verified != "spec":
+        for name, parameter in endpoint.parameters.items():
+            missing += _missing_inside(name, parameter, values.get(name), values)
     missing += [f"one of {', '.join(group)}" for group in endpoint.one_of if not any(name in values for name in group)]
     if missing:
         raise Refused(
             f"{endpoint.name} needs {', '.join(missing)}. Nothing was sent.",
             hint="ListTenants gives the tenants." if missing[0].startswith("tenantFilter") else None,
         )
+
+
+def _missing_inside(path: str, parameter: Parameter, value: Any, around: Mapping[str, Any]) -> Iterator[str]:
+    """The fields that `value` lacks at any depth; `required_when` looks at its neighbours first, then outwards."""
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _missing_inside(f"{path}[{position}]", parameter.items or Parameter(), item, around)
+    elif isinstance(value, dict):
+        near = {**around, **value}
+        for name, inner in (parameter.properties or {}).items():
+            if value.get(name) is not None:
+                yield from _missing_inside(f"{path}.{name}", inner, value[name], near)
+            elif inner.required or _required_here(inner, near):
+                yield f"{path}.{name}"
 
 
 def _required_here(parameter: Parameter, values: Mapping[str, Any]) -> bool:
