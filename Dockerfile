@@ -9,7 +9,7 @@ ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
 # Optional parts of cipp-mcp, separated by commas.
-ARG EXTRAS=otel
+ARG EXTRAS=otel,redis
 WORKDIR /opt/source
 COPY LICENSE README.md pyproject.toml ./
 COPY cipp_mcp cipp_mcp

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from cipp_mcp import http_settings
+from cipp_mcp import setting_values as parse
 from cipp_mcp.errors import SettingsError
 
-_HIDDEN = ("client_secret", "client_certificate_password", "state_key")
-_SECRET_NAME = re.compile("SECRET|KEY|PASSWORD")
+_HIDDEN = ("client_secret", "client_certificate_password", "state_key", "state_url")
+_SECRET_NAME = re.compile("SECRET|KEY|PASSWORD|STATE_URL")
 # Kubernetes and Docker links inject these for a service called "cipp".
 _INJECTED = re.compile(r"^CIPP_(PORT|SERVICE)(_|$)")
-GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
-DOMAIN = re.compile(r"^(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,7 @@ class Settings:
     confirm: Literal["critical", "writes", "never"] = "critical"
     confirm_fallback: Literal["refuse", "two-step"] = "refuse"
     state_key: str | None = None
+    state_url: str | None = None
     audit_log: Path | None = None
     log_format: Literal["text", "json"] = "text"
     policy: Path | None = None
@@ -132,6 +130,8 @@ class Settings:
                 problems.append(f"{setting.name}={shown}: {error}")
         problems += _credential_problems(values, environment)
         defaults = {field.name: field.default for field in fields(cls)}
+        if "state_url" in values and "state_key" not in values:
+            problems.append("CIPP_STATE_URL needs CIPP_STATE_KEY, the same one for all instances that share the state")
         problems += http_settings.problems(defaults | values, values)
         if problems:
             raise SettingsError("Configuration not accepted:\n  " + "\n  ".join(problems))
@@ -152,7 +152,7 @@ def _credential_problems(values: dict[str, Any], environment: Mapping[str, str])
     if values.get("identity") == "workload":
         name = environment.get("AZURE_FEDERATED_TOKEN_FILE", "")
         try:
-            values["federated_token_file"] = _existing_file(name)
+            values["federated_token_file"] = parse.existing_file(name)
         except ValueError as error:
             problems.append(
                 f"CIPP_IDENTITY=workload needs AZURE_FEDERATED_TOKEN_FILE={name!r}: "
@@ -172,202 +172,55 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
     return problems
 
 
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in allowed:
-            raise ValueError(f"allowed are {', '.join(allowed)}")
-        return text.lower()
-
-    return parse
-
-
-def _boolean(text: str) -> bool:
-    return _one_of("true", "false")(text) == "true"
-
-
-def _number(low: float, high: float, *, whole: bool) -> Callable[[str], Any]:
-    def parse(text: str) -> float | int:
-        try:
-            value: float | int = int(text) if whole else float(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise ValueError(f"must be a {'whole ' if whole else ''}number from {low:g} to {high:g}")
-        return value
-
-    return parse
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def _cipp_url(text: str) -> str:
-    parts = _https(text, "like https://cipp.example.com", loopback_http=True)
-    path = parts.path.rstrip("/")
-    if path.lower() not in ("", "/api"):
-        raise ValueError(f"the path {parts.path!r} is not part of a CIPP address; give the site itself or its /api")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _authority(text: str) -> str:
-    parts = _https(text, "like https://login.microsoftonline.com", loopback_http=False)
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def _https(text: str, like: str, *, loopback_http: bool) -> Any:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(f"not an address; expected one {like}") from None
-    if not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"not an address; expected one {like}")
-    if parts.scheme == "http" and not (loopback_http and _is_loopback(parts.hostname)):
-        raise ValueError("must be https, since tokens and tenant data travel over it")
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"not an address; expected one {like}")
-    return parts
-
-
-def _guid(text: str) -> str:
-    if not GUID.match(text):
-        raise ValueError("must be a GUID like 00000000-0000-0000-0000-000000000000")
-    return text.lower()
-
-
-def _guid_or_domain(text: str) -> str:
-    if not GUID.match(text) and not DOMAIN.match(text):
-        raise ValueError("must be a tenant id (GUID) or a domain such as contoso.onmicrosoft.com")
-    return text
-
-
-def _existing_file(text: str) -> Path:
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise ValueError("there is no such file")
-    return path
-
-
-def _tenant_list(text: str) -> tuple[str, ...]:
-    if text.lower() == "alltenants":
-        return ()
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in names:
-        _guid_or_domain(name)
-    if not names:
-        raise ValueError("name domains or ids, separated by commas, or AllTenants")
-    return names
-
-
-def _state_key(text: str) -> str:
-    if len(text) < 32:
-        raise ValueError("must have at least 32 characters, for example from: openssl rand -hex 32")
-    return text
-
-
-def _writable_file(text: str) -> Path:
-    path = Path(text).expanduser()
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError("must be a file in a folder that exists")
-    return path
-
-
-def _any_text(text: str) -> str:
-    return text
-
-
-def _openapi(text: str) -> str:
-    if text.lower() in ("auto", "off", "upstream"):
-        return text.lower()
-    if "://" in text:
-        _https(text, "like https://example.com/openapi.json", loopback_http=True)
-        return text
-    if not Path(text).expanduser().is_file():
-        raise ValueError("allowed are auto, off, upstream, an https address, or a file that exists")
-    return str(Path(text).expanduser().absolute())
-
-
-def _folder(text: str) -> Path:
-    path = Path(text).expanduser().absolute()
-    if path.exists() and not path.is_dir():
-        raise ValueError("must be a folder")
-    return path
-
-
-def _tools(text: str) -> tuple[str, ...]:
-    from cipp_mcp.registry import Registry
-    from cipp_mcp.registry.models import AREAS
-
-    chosen: list[str] = []
-    for word in filter(None, (part.strip() for part in text.split(","))):
-        if word.lower() in ("gateway", "all", *AREAS):
-            chosen.append(word.lower())
-            continue
-        name = Registry.load().resolve(word)
-        if name is None:
-            near = Registry.load().near(word)
-            raise ValueError(
-                f"{word!r} is neither gateway, all, an area ({', '.join(AREAS)}) nor an endpoint"
-                + (f"; did you mean {', '.join(near)}?" if near else "")
-            )
-        chosen.append(name)
-    if not chosen:
-        raise ValueError("name gateway, all, areas or endpoints")
-    return tuple(dict.fromkeys(chosen))
-
-
 SETTINGS: tuple[Setting, ...] = (
-    Setting("CIPP_URL", _cipp_url, None, "Address of your CIPP, with or without /api"),
-    Setting("CIPP_TENANT_ID", _guid_or_domain, None, "Entra tenant of the API client (your partner tenant)"),
-    Setting("CIPP_CLIENT_ID", _guid, None, "Application (client) id of the CIPP API client"),
-    Setting("CIPP_CLIENT_SECRET", _any_text, None, "Its secret; keyring takes it from the system's key store"),
+    Setting("CIPP_URL", parse.cipp_url, None, "Address of your CIPP, with or without /api"),
+    Setting("CIPP_TENANT_ID", parse.guid_or_domain, None, "Entra tenant of the API client (your partner tenant)"),
+    Setting("CIPP_CLIENT_ID", parse.guid, None, "Application (client) id of the CIPP API client"),
+    Setting("CIPP_CLIENT_SECRET", parse.any_text, None, "Its secret; keyring takes it from the system's key store"),
     Setting(
-        "CIPP_CLIENT_SECRET_FILE", _existing_file, None, "File that holds the secret, instead of CIPP_CLIENT_SECRET"
+        "CIPP_CLIENT_SECRET_FILE",
+        parse.existing_file,
+        None,
+        "File that holds the secret, instead of CIPP_CLIENT_SECRET",
     ),
     Setting(
         "CIPP_CLIENT_CERTIFICATE",
-        _existing_file,
+        parse.existing_file,
         None,
         "File with a certificate and its private key, instead of a secret",
     ),
-    Setting("CIPP_CLIENT_CERTIFICATE_PASSWORD", _any_text, None, "Password of that file, if it has one"),
+    Setting("CIPP_CLIENT_CERTIFICATE_PASSWORD", parse.any_text, None, "Password of that file, if it has one"),
     Setting(
         "CIPP_IDENTITY",
-        _one_of("workload", "managed"),
+        parse.one_of("workload", "managed"),
         None,
         "workload (Kubernetes, CI) or managed (an Azure host) identity, instead of a secret",
     ),
-    Setting("CIPP_MANAGED_IDENTITY_ID", _guid, None, "Client id of a user-assigned managed identity"),
-    Setting("CIPP_SCOPE", _any_text, None, "Scope of the token", "api://<client id>/.default"),
-    Setting("CIPP_AUTHORITY", _authority, Settings.authority, "Token authority, for sovereign clouds"),
+    Setting("CIPP_MANAGED_IDENTITY_ID", parse.guid, None, "Client id of a user-assigned managed identity"),
+    Setting("CIPP_SCOPE", parse.any_text, None, "Scope of the token", "api://<client id>/.default"),
+    Setting("CIPP_AUTHORITY", parse.authority, Settings.authority, "Token authority, for sovereign clouds"),
     Setting(
         "CIPP_TOOLS",
-        _tools,
+        parse.tools,
         Settings.tools,
         "gateway, all, or a comma list of areas and endpoint names to list as tools of their own",
         "gateway",
     ),
     Setting(
         "CIPP_ACCESS",
-        _one_of("read", "write", "full", "admin"),
+        parse.one_of("read", "write", "full", "admin"),
         Settings.access,
         "read; write (ordinary changes too); full (security and destructive too); admin (CIPP itself and many tenants too)",
     ),
     Setting(
         "CIPP_ALLOW_SECRETS",
-        _boolean,
+        parse.boolean,
         Settings.allow_secrets,
         "true shows passwords, recovery keys and tokens; otherwise they are refused or masked",
     ),
     Setting(
         "CIPP_TENANTS",
-        _tenant_list,
+        parse.tenant_list,
         None,
         "Domains or ids of the only tenants this server may touch, separated by commas",
         "all",
@@ -375,79 +228,94 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "CIPP_ALLOW_ALL_TENANT_WRITES",
-        _boolean,
+        parse.boolean,
         Settings.allow_all_tenant_writes,
         "true allows one change to hit several tenants at once",
     ),
     Setting(
         "CIPP_CONFIRM",
-        _one_of("critical", "writes", "never"),
+        parse.one_of("critical", "writes", "never"),
         Settings.confirm,
         "What a person has to approve: critical calls, all writes, or never",
     ),
     Setting(
         "CIPP_CONFIRM_FALLBACK",
-        _one_of("refuse", "two-step"),
+        parse.one_of("refuse", "two-step"),
         Settings.confirm_fallback,
         "Where the host cannot ask a person: refuse, or two-step (the model repeats the call with a handle)",
     ),
     Setting(
-        "CIPP_STATE_KEY", _state_key, None, "Key that seals confirmations, so that they survive a restart", "random"
+        "CIPP_STATE_KEY",
+        parse.state_key,
+        None,
+        "Key that seals confirmations and shared state, so that a restart or another instance can open them",
+        "random",
     ),
     Setting(
-        "CIPP_AUDIT_LOG", _writable_file, None, "File for the audit, one JSON line per change and refusal", "stderr"
+        "CIPP_STATE_URL",
+        parse.state_url,
+        None,
+        "Redis in which several instances share confirmations, limits and small results: redis://… or rediss://…",
+        "each on its own",
+    ),
+    Setting(
+        "CIPP_AUDIT_LOG",
+        parse.writable_file,
+        None,
+        "File for the audit, one JSON line per change and refusal",
+        "stderr",
     ),
     Setting(
         "CIPP_LOG_FORMAT",
-        _one_of("text", "json"),
+        parse.one_of("text", "json"),
         Settings.log_format,
         "Log on stderr: text (warnings), or json (one object per line, with a line for every call)",
     ),
     Setting(
         "CIPP_POLICY",
-        _existing_file,
+        parse.existing_file,
         None,
         "JSON file that narrows what callers may do",
         empty_is_error=True,
     ),
     Setting(
         "CIPP_OPENAPI",
-        _openapi,
+        parse.openapi,
         Settings.openapi,
         "Document of the API that the catalogue follows: auto (the deployment's own), upstream, an address, a file, or off",
     ),
-    Setting("CIPP_CACHE", _folder, None, "Folder that keeps such documents", "the user's cache folder"),
+    Setting("CIPP_CACHE", parse.folder, None, "Folder that keeps such documents", "the user's cache folder"),
     Setting(
         "CIPP_RESULT_TOKENS",
-        _number(500, 100_000, whole=True),
+        parse.number(500, 100_000, whole=True),
         Settings.result_tokens,
         "Most tokens of one answer (3.5 bytes each)",
     ),
     Setting(
         "CIPP_MAX_CONCURRENCY",
-        _number(1, 64, whole=True),
+        parse.number(1, 64, whole=True),
         Settings.max_concurrency,
         "Calls to CIPP at once; CIPP has no limit of its own and slows down for everyone",
     ),
     Setting(
         "CIPP_MAX_PER_TENANT",
-        _number(1, 64, whole=True),
+        parse.number(1, 64, whole=True),
         Settings.max_per_tenant,
         "Of these, calls for one tenant at once, so that one tenant cannot hold up the others",
     ),
     Setting(
         "CIPP_MAX_WAITING",
-        _number(1, 10_000, whole=True),
+        parse.number(1, 10_000, whole=True),
         Settings.max_waiting,
         "Calls that may wait for their turn; more are answered as busy",
     ),
     Setting(
         "CIPP_WAIT_SECONDS",
-        _number(1, 600, whole=False),
+        parse.number(1, 600, whole=False),
         Settings.wait_seconds,
         "How long an answer is waited for before it becomes pending with a resume handle",
     ),
-    Setting("CIPP_TIMEOUT", _number(1, 3600, whole=False), Settings.timeout, "Seconds one call may take in all"),
+    Setting("CIPP_TIMEOUT", parse.number(1, 3600, whole=False), Settings.timeout, "Seconds one call may take in all"),
     Setting(
         "CIPP_HTTP_LISTEN",
         http_settings.listen,
@@ -462,13 +330,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "CIPP_HTTP_AUTH",
-        _one_of("none", "tokens", "entra"),
+        parse.one_of("none", "tokens", "entra"),
         Settings.http_auth,
         "HTTP: who may come in: none (everybody, on loopback), tokens (bearers in a file) or entra (access tokens)",
     ),
     Setting(
         "CIPP_HTTP_TOKENS",
-        _existing_file,
+        parse.existing_file,
         None,
         "HTTP: JSON file with the hash of each caller's token (cipp-mcp token makes them)",
         empty_is_error=True,
@@ -494,7 +362,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "CIPP_HTTP_CALL_AS",
-        _one_of("service", "caller"),
+        parse.one_of("service", "caller"),
         Settings.http_call_as,
         "HTTP: as whom CIPP is called: service (this API client) or caller (on behalf of the person who is signed in)",
     ),
@@ -521,7 +389,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "CIPP_HTTP_DRAIN_SECONDS",
-        _number(0, 600, whole=False),
+        parse.number(0, 600, whole=False),
         Settings.http_drain_seconds,
         "HTTP: how long requests in flight may take to finish after a signal to end",
     ),

@@ -19,8 +19,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from cipp_mcp.calls.dispatcher import Dispatcher, Reply
+    from cipp_mcp.calls.dispatcher import Dispatcher
     from cipp_mcp.calls.planning import Call
+    from cipp_mcp.calls.reply import Reply
     from cipp_mcp.connection.wire import Answer, Request
     from cipp_mcp.settings import Settings
 
@@ -248,12 +249,12 @@ def observed_token(acquire: Callable[_P, _R]) -> Callable[_P, _R]:
     return observed
 
 
-def observed_lookup(look_up: Callable[_P, _R]) -> Callable[_P, _R]:
+def observed_lookup(look_up: Callable[_P, Awaitable[_R]]) -> Callable[_P, Awaitable[_R]]:
     """Around the search for a recent identical read: counts what was found and what was not."""
 
     @functools.wraps(look_up)
-    def observed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        found = look_up(*args, **kwargs)
+    async def observed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        found = await look_up(*args, **kwargs)
         _record("cipp.cache.lookups", 1, {"cipp.cache.hit": found is not None})
         return found
 

@@ -20,6 +20,7 @@ from cipp_mcp.registry import Registry
 from cipp_mcp.server import callers
 from cipp_mcp.server.callers import Callers, Policies
 from cipp_mcp.settings import Settings
+from cipp_mcp.state import ProcessState
 from tests.over_http import write
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +46,7 @@ async def house(settings: Settings | None = None, most: int = 1000) -> AsyncIter
         return Dispatcher(used, Registry.load(), client, audit, confirmations)
 
     async with anyio.create_task_group() as group:
-        made = Callers(used, group, NoCipp(), Policies(used), make_dispatcher, most=most)
+        made = Callers(used, group, NoCipp(), Policies(used), make_dispatcher, ProcessState(), most=most)
         yield made
         group.cancel_scope.cancel()
         made.close()

@@ -181,26 +181,26 @@ async def test_a_restart_voids_confirmations_unless_a_key_is_configured(
     assert user["accountEnabled"] is (key is None)
 
 
-def test_a_confirmation_expires_after_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_confirmation_expires_after_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     confirmations = Confirmations("k" * 40)
     token = confirmations.issue("local", "digest")
     now = time.time()
     monkeypatch.setattr("cipp_mcp.calls.confirm.time.time", lambda: now + 301)
     with pytest.raises(Refused, match="expired"):
-        confirmations.redeem(token, "local", "digest")
+        await confirmations.redeem(token, "local", "digest")
 
 
-def test_another_caller_cannot_use_a_confirmation() -> None:
+async def test_another_caller_cannot_use_a_confirmation() -> None:
     confirmations = Confirmations("k" * 40)
     token = confirmations.issue("alice", "digest")
     with pytest.raises(Refused, match="another caller"):
-        confirmations.redeem(token, "bob", "digest")
+        await confirmations.redeem(token, "bob", "digest")
 
 
 @pytest.mark.parametrize("token", ["", ".", "...", "9999999999.a.-.b", "x.y.z.w", "9" * 5000, "\ud800.a.-.b"])
-def test_a_forged_confirmation_is_refused(token: str) -> None:
+async def test_a_forged_confirmation_is_refused(token: str) -> None:
     with pytest.raises(Refused, match="belongs to another"):
-        Confirmations(None).redeem(token, "local", "digest")
+        await Confirmations(None).redeem(token, "local", "digest")
 
 
 async def test_a_2026_host_cannot_replay_its_answer(demo: DemoCipp, victim: Any) -> None:

@@ -213,4 +213,4 @@ def test_nothing_to_build_or_install_with_is_in_the_image(image: Image, dockerfi
 
 @runs
 def test_the_optional_parts_are_in_the_image(image: Image, dockerfile: list[Stage]) -> None:
-    run_in(image, dockerfile[-1], "import cipp_mcp.otel")
+    run_in(image, dockerfile[-1], "import cipp_mcp.otel, cipp_mcp.state.redis_state")

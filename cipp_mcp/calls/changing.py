@@ -55,15 +55,15 @@ class Changer:
         except CippError as error:
             state = "unknown" if isinstance(error, Unknown) else "failed"
             if isinstance(error, Unknown) and plan.endpoint.verify:
-                error.hint = f"{error.hint or ''} {self._suggested_read(plan)}".strip()
+                error.hint = f"{error.hint or ''} {self.suggested_read(plan)}".strip()
             raise
         finally:
             self._audit.outcome(entry, state, time.monotonic() - started)
-            caller.forget(frozenset().union(*(tenant.identifiers for tenant in plan.scope.tenants)))
+            await caller.forget(frozenset().union(*(tenant.identifiers for tenant in plan.scope.tenants)))
         if verify:
             await self._verify(plan, outcome, progress)
         elif outcome.state == "unknown" and plan.endpoint.verify:
-            outcome.hint = self._suggested_read(plan)
+            outcome.hint = self.suggested_read(plan)
         return outcome
 
     async def _send(self, plan: Plan, caller: Caller, progress: Progress) -> Outcome:
@@ -126,7 +126,8 @@ class Changer:
             outcome.state = "unknown"
             outcome.hint = "CIPP reported success, but the read shows otherwise; it may need a few minutes to show."
 
-    def _suggested_read(self, plan: Plan) -> str:
+    def suggested_read(self, plan: Plan) -> str:
+        """How to find out whether the change of `plan` was made."""
         back = read_back(plan.endpoint.verify, plan.arguments)
         if back is None:
             return "Read the object back before repeating the change."

@@ -11,8 +11,12 @@ import time
 from typing import Any
 
 from cipp_mcp.errors import Refused
+from cipp_mcp.state import ProcessState, State, StateLost
 
 LIFETIME = 300.0
+_CLOCKS_APART = 60.0
+"""By how much the clocks of two instances may differ: one whose clock is behind still takes what has expired here."""
+
 _VERSION = "1"
 
 
@@ -22,13 +26,13 @@ class Confirmations:
     A token is ``expiry.nonce.typed.tag``: the tag is an HMAC-SHA256 over the rest, the caller and the digest of the
     call, so nothing about the call is in it and nothing of it can be changed. ``typed`` is a keyed digest of the text
     that the person has to type, or ``-``. Another process with the same key accepts the token; that it is used once is
-    known per process.
+    known to all that share `state`.
     """
 
-    def __init__(self, key: str | None) -> None:
+    def __init__(self, key: str | None, state: State | None = None) -> None:
         secret = key.encode() if key else secrets.token_bytes(32)
         self._key = hashlib.sha256(b"cipp-mcp confirmation " + secret).digest()
-        self._used: dict[str, float] = {}
+        self._state = state or ProcessState()
 
     def issue(self, caller: str, digest: str, typed: str | None = None) -> str:
         """A token for the call of `digest` by `caller`; `typed` is what has to be typed to approve it."""
@@ -36,10 +40,11 @@ class Confirmations:
         wanted = "-" if typed is None else self._tag("typed", nonce, _folded(typed))
         return ".".join((expiry, nonce, wanted, self._tag(caller, digest, expiry, nonce, wanted)))
 
-    def redeem(self, token: str, caller: str, digest: str, typed: str | None = None) -> bool:
+    async def redeem(self, token: str, caller: str, digest: str, typed: str | None = None) -> bool:
         """Accepts `token` once, with what the person `typed`; returns whether anything had to be typed.
 
-        Raises Refused when it is forged, for another call or caller, expired, already used, or typed wrongly.
+        Raises Refused when it is forged, for another call or caller, expired, already used, or typed wrongly, and
+        when it cannot be told whether it was used.
         """
         parts = token.split(".")
         expiry, nonce, wanted, tag = parts if len(parts) == 4 else ("", "", "", "")
@@ -48,10 +53,17 @@ class Confirmations:
         now = time.time()
         if now > int(expiry):
             raise _invalid("has expired")
-        self._used = {used: until for used, until in self._used.items() if until >= now}
-        if nonce in self._used:
+        try:
+            is_first = await self._state.use_once(nonce, int(expiry) - now + _CLOCKS_APART)
+        except StateLost:
+            raise Refused(
+                "Whether this confirmation has been used before cannot be told now, because the state that the "
+                "instances of this server share (CIPP_STATE_URL) cannot be reached. Nothing was changed.",
+                hint="Try again in a while; reads go on working.",
+                reason="state",
+            ) from None
+        if not is_first:
             raise _invalid("has already been used")
-        self._used[nonce] = float(expiry)
         if wanted == "-":
             return False
         if not _same(wanted, self._tag("typed", nonce, _folded(typed or ""))):

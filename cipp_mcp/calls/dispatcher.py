@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 from cipp_mcp.calls.asking import Asking, Question, masked_arguments, target_values
@@ -15,13 +15,15 @@ from cipp_mcp.calls.audit import Audit, AuditEntry
 from cipp_mcp.calls.caller import Caller
 from cipp_mcp.calls.changing import Changer
 from cipp_mcp.calls.confirm import Confirmations, call_digest
+from cipp_mcp.calls.elsewhere import reply_from_elsewhere, tell
 from cipp_mcp.calls.guard import Guard
 from cipp_mcp.calls.jobs import Job, Progress
 from cipp_mcp.calls.planning import Call, Plan, Planner
 from cipp_mcp.calls.queues import Client
 from cipp_mcp.calls.reading import Fetched, Reader
+from cipp_mcp.calls.reply import Reply, failure_reply, pending_reply, without_empty
 from cipp_mcp.connection.wire import Request
-from cipp_mcp.errors import CallFailed, CippError, Refused, Unknown
+from cipp_mcp.errors import CallFailed, CippError, Refused
 from cipp_mcp.registry import Endpoint, Registry
 from cipp_mcp.results.budget import compact, tokens
 from cipp_mcp.results.shape import (
@@ -54,18 +56,6 @@ class Host(Protocol):
     ) -> Literal["accept", "decline", "cancel"]:
         """A person's answer. The question is written only where it has not been asked yet."""
         ...
-
-
-@dataclass
-class Reply:
-    """A reply ready to be serialised; ``binary`` travels beside it."""
-
-    body: dict[str, Any]
-    binary: tuple[str, bytes] | None = None
-
-    @property
-    def is_error(self) -> bool:
-        return self.body["outcome"] in ("failed", "refused")
 
 
 class Dispatcher:
@@ -106,8 +96,11 @@ class Dispatcher:
         """
         try:
             if call.cursor:
+                await caller.bring(call.cursor)
                 return self._page(call, caller)
             if call.resume:
+                if caller.runs_elsewhere(call.resume):
+                    return await self._resume_elsewhere(call, caller, host)
                 job = caller.jobs.get(call.resume)
             else:
                 self._check_connected()
@@ -116,11 +109,11 @@ class Dispatcher:
                     return started
                 job = started
             if not await caller.jobs.wait(job, self._settings.wait_seconds, host.report):
-                return self._pending(job)
-            if job.error is not None:
-                raise job.error
-            shape: Callable[[Call], Reply] = job.result
-            return shape(call)
+                await tell(job, caller, lambda: self._finished(job, Call(call.name)))
+                return pending_reply(job.description, job.handle, job.progress.text, self._settings.wait_seconds)
+            reply = self._finished(job, call)
+            await caller.share()
+            return reply
         except CippError as error:
             return failure_reply(error, call.name)
         except Exception as error:
@@ -128,6 +121,24 @@ class Dispatcher:
                 raise
             _log.exception("unexpected failure in %s", self.registry.resolve(call.name) or "a call")
             return failure_reply(CallFailed("cipp-mcp itself failed on this call; see its log."), call.name)
+
+    def _finished(self, job: Job, call: Call) -> Reply:
+        if isinstance(job.error, CippError):
+            return failure_reply(job.error, call.name)
+        if job.error is not None:
+            raise job.error
+        shape: Callable[[Call], Reply] = job.result
+        return shape(call)
+
+    async def _resume_elsewhere(self, call: Call, caller: Caller, host: Host) -> Reply:
+        assert call.resume is not None
+        reply = await reply_from_elsewhere(call.resume, caller, self._settings.wait_seconds, host.report)
+        handle = reply.body.get("result")
+        if handle is None or not (call.fields or call.limit):
+            return reply
+        await caller.bring(handle)
+        page = self._page(replace(call, name=reply.body["endpoint"], cursor=f"{handle}:0"), caller)
+        return Reply(without_empty({**page.body, "messages": reply.body.get("messages")}))
 
     def _check_connected(self) -> None:
         if self._settings.missing:
@@ -146,7 +157,7 @@ class Dispatcher:
             self._note_refusal(call, caller, refusal)
             raise
         if plan.risk == "read":
-            return self._start_read(plan, call, caller)
+            return await self._start_read(plan, call, caller)
         entry = self._entry(plan, caller, "allowed")
         try:
             confirmed = await self._confirm(plan, call, caller, host, entry)
@@ -157,18 +168,22 @@ class Dispatcher:
             return confirmed
         return self._start_change(plan, call, caller, entry)
 
-    def _start_read(self, plan: Plan, call: Call, caller: Caller) -> Job:
+    async def _start_read(self, plan: Plan, call: Call, caller: Caller) -> Job:
         key = call_digest(plan.bound)
-        recent = None if call.fresh else caller.recent(key)
+        recent = None if call.fresh else await caller.recent(key)
         if recent is not None:
             return recent
 
+        changes = await caller.state.changes(caller.name)
+
         async def work(progress: Progress) -> Callable[[Call], Reply]:
             fetched = await self._reader.run(plan, caller, progress)
+            await caller.share()
             return lambda wanted: self._shaped(plan.endpoint, plan.tenant_label, fetched, wanted, caller)
 
         job = caller.jobs.start(plan.source, True, work)
-        caller.remember(key, job, plan.tenant_label, plan.endpoint.cache)
+        job.is_private = caller.policy.secrets and bool(plan.endpoint.response.secrets)
+        caller.remember(key, job, plan.tenant_label, plan.endpoint.cache, changes)
         return job
 
     def _start_change(self, plan: Plan, call: Call, caller: Caller, entry: AuditEntry) -> Job:
@@ -182,7 +197,10 @@ class Dispatcher:
                 fetched = Fetched(outcome)
             return lambda wanted: self._shaped(plan.endpoint, plan.tenant_label, fetched, wanted, caller)
 
-        return caller.jobs.start(plan.source, False, work)
+        job = caller.jobs.start(plan.source, False, work)
+        job.is_private = caller.policy.secrets
+        job.check = self._changer.suggested_read(plan)
+        return job
 
     async def _confirm(self, plan: Plan, call: Call, caller: Caller, host: Host, entry: AuditEntry) -> Reply | None:
         """Obtains the yes that the policy demands; a reply when the host has to come back with a handle first."""
@@ -213,7 +231,7 @@ class Dispatcher:
                 reason="nobody to ask",
             )
         if call.confirmation:
-            self._confirmations.redeem(call.confirmation, caller.name, "two-step " + digest)
+            await self._confirmations.redeem(call.confirmation, caller.name, "two-step " + digest)
             entry.decision = "confirmed in two steps"
             return None
         asked = await question()
@@ -339,27 +357,3 @@ class Dispatcher:
         room = self.budget - tokens(compact(body))
         endpoint = self.registry[name] if name else None
         return Reply(without_empty(body | self._rows_part(result, None, endpoint, call, caller, int(start_text), room)))
-
-    def _pending(self, job: Job) -> Reply:
-        return Reply(
-            {
-                "outcome": "pending",
-                "endpoint": job.description.split(" ", 1)[0],
-                "messages": [f"Not finished after {self._settings.wait_seconds:g} s: {job.progress.text}."],
-                "resume": job.handle,
-                "hint": f"The call goes on. Call the same tool with resume={job.handle!r} to wait for its answer.",
-            }
-        )
-
-
-def failure_reply(error: CippError, name: str) -> Reply:
-    """The reply that an expected failure makes."""
-    state = "refused" if isinstance(error, Refused) else "unknown" if isinstance(error, Unknown) else "failed"
-    body = {"outcome": state, "endpoint": name[:80], "messages": [error.message], "hint": error.hint}
-    return Reply(without_empty(body))
-
-
-def without_empty(body: dict[str, Any]) -> dict[str, Any]:
-    """`body` without absent, empty and false parts; rows, count and total stay even when they are empty."""
-    kept = ("rows", "count", "total", "columns")
-    return {name: value for name, value in body.items() if name in kept or value not in (None, "", [], {}, False)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +71,15 @@ class Job:
     wanted: bool = False
     """Whether somebody may come back for it with its handle."""
 
+    told: bool = False
+    """Whether other instances are told how far it is."""
+
+    is_private: bool = False
+    """Whether its answer may hold a credential, which is shown here and nowhere else."""
+
+    check: str = ""
+    """How to find out whether a change was made, when nobody can tell any more."""
+
     @property
     def is_usable(self) -> bool:
         """Whether its answer is there, or will come."""
@@ -80,8 +89,10 @@ class Job:
 class Jobs:
     """The calls of one caller."""
 
-    def __init__(self, group: TaskGroup) -> None:
+    def __init__(self, group: TaskGroup, tag: str = "") -> None:
+        """`tag` ends all handles, where several instances give out handles to the same caller."""
         self._group = group
+        self._tag = tag
         self._jobs: dict[str, Job] = {}
         self._number = 0
         self._running = 0
@@ -97,7 +108,7 @@ class Jobs:
                 hint="Try again in a while, with fewer calls at once.",
             )
         self._number += 1
-        job = Job(f"j{self._number}", description, is_read)
+        job = Job(f"j{self._number}{self._tag}", description, is_read)
         self._jobs[job.handle] = job
         self._running += 1
         self._group.start_soon(self._run, job, work)
@@ -177,6 +188,13 @@ class Jobs:
                 hint="Make the call again if it is a read.",
             )
         return job
+
+    def in_background(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        """Runs `work` for as long as the calls of this caller may run."""
+        self._group.start_soon(work, *arguments)
+
+    def __contains__(self, handle: object) -> bool:
+        return handle in self._jobs
 
     def all(self) -> list[Job]:
         return list(self._jobs.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from cipp_mcp.connection.wire import Request
 from cipp_mcp.errors import Refused
 from cipp_mcp.registry import NEVER_CALLABLE, Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
-from cipp_mcp.settings import DOMAIN, GUID
+from cipp_mcp.setting_values import DOMAIN, GUID
 
 Runner = Literal["cipp_read", "cipp_change", "cipp_critical"]
 
@@ -93,7 +92,7 @@ class Planner:
         if check:
             caller.policy.check(endpoint, risk)
             _check_runner(endpoint, risk, call)
-            caller.rate.check(caller.policy.rate, time.monotonic())
+            await caller.count_call()
         check_site_hosts(endpoint, given)
         guard = await self._guard(endpoint, given, risk, caller)
         scope = Scope(())

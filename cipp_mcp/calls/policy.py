@@ -5,11 +5,11 @@ A policy file can only narrow what the settings allow; whatever it does not say 
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -17,7 +17,8 @@ from cipp_mcp.calls.tenants import ALL_TENANTS
 from cipp_mcp.errors import Refused, SettingsError
 from cipp_mcp.registry import AREAS, Area, Endpoint, Registry, Risk
 from cipp_mcp.registry.schema import runner_of
-from cipp_mcp.settings import GUID, Settings
+from cipp_mcp.setting_values import GUID
+from cipp_mcp.settings import Settings
 
 Access = Literal["read", "write", "full", "admin"]
 Confirm = Literal["critical", "writes", "never"]
@@ -124,6 +125,18 @@ class Policy:
             confirm=settings.confirm,
         )
 
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two policies, in whatever process, exactly when they allow the same."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, frozenset):
+                return sorted(value)
+            return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+        text = json.dumps({field.name: plain(getattr(self, field.name)) for field in fields(self)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
     def narrowed(self, grant: Grant) -> Policy:
         """This policy with what `grant` takes away; it can add nothing."""
         registry = Registry.load()
@@ -211,24 +224,6 @@ def policy_for(
     for grant in grants:
         policy = policy.narrowed(grant)
     return policy
-
-
-class Rate:
-    """Counts the calls of one caller in the past minute."""
-
-    def __init__(self) -> None:
-        self._times: deque[float] = deque()
-
-    def check(self, limit: int | None, now: float) -> None:
-        """Notes a call at `now` (seconds); raises Refused when `limit` a minute is used up."""
-        if limit is None:
-            return
-        while self._times and now - self._times[0] >= 60:
-            self._times.popleft()
-        if len(self._times) >= limit:
-            wait = 60 - (now - self._times[0])
-            raise Refused(f"{limit} calls a minute are allowed; the next one in {wait:.0f} s.", reason="rate")
-        self._times.append(now)
 
 
 def _lower(levels: tuple[Access, ...], one: Access, other: Access | None) -> Access:

@@ -16,9 +16,10 @@ from cipp_mcp.calls.asking import Question
 from cipp_mcp.calls.audit import Audit
 from cipp_mcp.calls.caller import Caller
 from cipp_mcp.calls.confirm import Confirmations
-from cipp_mcp.calls.dispatcher import Dispatcher, Reply
+from cipp_mcp.calls.dispatcher import Dispatcher
 from cipp_mcp.calls.planning import Call
 from cipp_mcp.calls.policy import PolicyFile, policy_for
+from cipp_mcp.calls.reply import Reply
 from cipp_mcp.connection.client import CippClient
 from cipp_mcp.connection.tls import ssl_context
 from cipp_mcp.ending import Stopped, stop_on_signals

@@ -12,7 +12,7 @@ from cipp_mcp import __version__
 from cipp_mcp.cli.catalogue import add_catalogue
 from cipp_mcp.cli.completion import add_completion
 from cipp_mcp.cli.connecting import add_doctor, add_setup
-from cipp_mcp.cli.serving import add_serve, add_token
+from cipp_mcp.cli.serving import add_revoke, add_serve, add_token
 from cipp_mcp.errors import CippError
 from cipp_mcp.settings import Settings, settings_table
 
@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     add_setup(commands)
     add_serve(commands)
     add_token(commands)
+    add_revoke(commands)
     add_completion(commands, parser)
     return parser
 

@@ -1,10 +1,12 @@
-"""The command lines of ``serve`` and ``token``; what they do is imported only when they run."""
+"""The command lines of ``serve``, ``token`` and ``revoke``; what they do is imported only when they run."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from typing import Any
+
+from cipp_mcp.setting_values import GUID
 
 _FLAGS = {
     "listen": ("CIPP_HTTP_LISTEN", "ADDRESS:PORT", "address to listen on"),
@@ -37,6 +39,19 @@ def add_token(commands: Any) -> None:
     )
     token.add_argument("name", help="name of the caller, as the policy file and the audit use it")
     token.set_defaults(run=_token)
+
+
+def add_revoke(commands: Any) -> None:
+    """Adds ``revoke`` to the sub-commands."""
+    revoke = commands.add_parser(
+        "revoke",
+        help="shut a caller out of all instances at once",
+        description="Writes to the state that instances share (CIPP_STATE_URL, CIPP_STATE_KEY, CIPP_URL as they have "
+        "them): within a second no instance lets the caller in any more, whatever token they bring.",
+    )
+    revoke.add_argument("name", help="name of the caller: as in the token file, or the object id of a person or agent")
+    revoke.add_argument("--undo", action="store_true", help="let the caller in again")
+    revoke.set_defaults(run=_revoke)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -85,4 +100,34 @@ def _token(arguments: argparse.Namespace) -> int:
         ) from None
     print(f"Token of {arguments.name} (shown once): {token}")
     print(f'Entry for "callers" in the file of CIPP_HTTP_TOKENS: {json.dumps(entry)[1:-1]}')
+    return 0
+
+
+def _revoke(arguments: argparse.Namespace) -> int:
+    import anyio
+
+    from cipp_mcp.errors import SettingsError
+    from cipp_mcp.settings import Settings
+    from cipp_mcp.state import StateLost, open_state
+
+    settings = Settings.from_environment(os.environ)
+    if settings.state_url is None:
+        raise SettingsError(
+            "CIPP_STATE_URL is not set, so there is no shared state; take the caller out of CIPP_HTTP_TOKENS instead."
+        )
+    # Entra writes object ids in lower case, and so do identities.
+    name = arguments.name.lower() if GUID.match(arguments.name) else arguments.name
+
+    async def write() -> None:
+        state = open_state(settings)
+        try:
+            await state.revoke(name, not arguments.undo)
+        finally:
+            await state.close()
+
+    try:
+        anyio.run(write)
+    except StateLost:
+        raise SettingsError("Redis (CIPP_STATE_URL) cannot be reached. Nothing was changed.") from None
+    print(f"{name} {'may come in again' if arguments.undo else 'is shut out of all instances'}.")
     return 0

@@ -26,6 +26,7 @@ from cipp_mcp.connection.retry import MAX_TRIES, is_gateway_error, may_repeat, p
 from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.errors import Busy, CallFailed, NotSent, Refused, Unknown
 from cipp_mcp.settings import Settings
+from cipp_mcp.state import ProcessState, State
 from cipp_mcp.telemetry import observed_request
 
 _CONNECT_SECONDS = 10.0
@@ -73,8 +74,8 @@ class _Failed(Exception):
 class _Deployment:
     """What all callers share: the connections and the limits."""
 
-    def __init__(self, settings: Settings, trust: Callable[[], ssl.SSLContext]) -> None:
-        self.places = Places(settings.max_concurrency, settings.max_per_tenant, settings.max_waiting)
+    def __init__(self, settings: Settings, trust: Callable[[], ssl.SSLContext], state: State) -> None:
+        self.places = Places(settings.max_concurrency, settings.max_per_tenant, settings.max_waiting, state)
         self.breaker = Breaker(httpx.URL(settings.url or "").host)
         self.bytes_read = 0
         self._settings = settings
@@ -113,10 +114,11 @@ class CippClient:
         trust: Callable[[], ssl.SSLContext],
         tokens: Tokens | None = None,
         *,
+        state: State | None = None,
         _deployment: _Deployment | None = None,
     ) -> None:
         self._settings = settings
-        self._deployment = _deployment or _Deployment(settings, trust)
+        self._deployment = _deployment or _Deployment(settings, trust, state or ProcessState())
         self._owns_deployment = _deployment is None
         self._trust = trust
         self._tokens = tokens or TokenSource(settings, trust)
@@ -178,11 +180,11 @@ class CippClient:
             await self._tokens.token()
             attempt.phase = "a place in the queue"
             tenant = request.tenant
-            await places.take(tenant, lambda waiting: note(f"waiting for a place, {waiting} in the queue"))
+            place = await places.take(tenant, lambda waiting: note(f"waiting for a place, {waiting} in the queue"))
             try:
                 answer = await self._authorised(request, content, attempt)
             finally:
-                places.give_back(tenant)
+                await places.give_back(tenant, place)
             if is_gateway_error(answer):
                 breaker.failed(request.endpoint, f"HTTP {answer.status}", connected=True)
             else:

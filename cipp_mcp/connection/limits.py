@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
 import anyio
 
 from cipp_mcp.errors import Busy
+from cipp_mcp.state import ProcessState, State
 from cipp_mcp.telemetry import observed_wait
+
+_ASK_AGAIN, _ASK_AGAIN_MOST = 0.02, 0.25
 
 
 class _Waiter:
@@ -20,13 +24,14 @@ class Places:
     """Hands out places. Tenants that wait are served in turn, and within a tenant first come is first served.
 
     `most` places in all, `most_per_tenant` for any one tenant; calls that name no tenant have only the first limit.
-    For one event loop.
+    Where several instances share `state`, these are the limits of all of them together. For one event loop.
     """
 
     # No waiter could be served while a place is free: whoever gives one back passes it on at once.
 
-    def __init__(self, most: int, most_per_tenant: int, most_waiting: int) -> None:
+    def __init__(self, most: int, most_per_tenant: int, most_waiting: int, state: State | None = None) -> None:
         self._most, self._most_per_tenant, self._most_waiting = most, most_per_tenant, most_waiting
+        self._state = state or ProcessState()
         self._taken = 0
         self._taken_by: Counter[str] = Counter()
         self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
@@ -41,11 +46,30 @@ class Places:
         return self._waiting
 
     @observed_wait
-    async def take(self, tenant: str, on_wait: Callable[[int], None]) -> None:
-        """Returns when the caller has a place; `on_wait` is told how many wait, if there is a wait.
+    async def take(self, tenant: str, on_wait: Callable[[int], None]) -> str:
+        """A place, to be given back, as soon as there is one; `on_wait` is told how many wait, if there is a wait.
 
         Raises Busy when the queue is full.
         """
+        await self._take_here(tenant, on_wait)
+        try:
+            waits = 0
+            while (place := await self._state.take_place(tenant, self._most, self._most_per_tenant)) is None:
+                on_wait(self._waiting + 1)
+                waits += 1
+                # Nobody calls out when another instance frees a place.
+                await anyio.sleep(min(_ASK_AGAIN * waits, _ASK_AGAIN_MOST) * random.uniform(0.5, 1.0))
+        except BaseException:
+            self._give_back_here(tenant)
+            raise
+        return place
+
+    async def give_back(self, tenant: str, place: str) -> None:
+        """Frees a place, for whoever's turn it is."""
+        self._give_back_here(tenant)
+        await self._state.give_back(place, tenant)
+
+    async def _take_here(self, tenant: str, on_wait: Callable[[int], None]) -> None:
         if self._is_free(tenant):
             self._give(tenant)
             return
@@ -63,13 +87,12 @@ class Places:
             await waiter.called.wait()
         except BaseException:
             if waiter.called.is_set():
-                self.give_back(tenant)
+                self._give_back_here(tenant)
             else:
                 self._leave(tenant, waiter)
             raise
 
-    def give_back(self, tenant: str) -> None:
-        """Frees a place, for whoever's turn it is."""
+    def _give_back_here(self, tenant: str) -> None:
         self._taken -= 1
         if self._taken_by[tenant] <= 1:
             del self._taken_by[tenant]

@@ -18,7 +18,8 @@ from cipp_mcp.connection.keystore import IN_KEY_STORE, key_store_name
 from cipp_mcp.doctor.case import Case, Verdict, failed, passed, warned
 from cipp_mcp.errors import CallFailed, SettingsError
 from cipp_mcp.registry import Registry
-from cipp_mcp.settings import GUID, SETTINGS, Settings
+from cipp_mcp.setting_values import GUID
+from cipp_mcp.settings import SETTINGS, Settings
 
 _CONNECTION = ("CIPP_URL", "CIPP_TENANT_ID", "CIPP_CLIENT_ID", "CIPP_CLIENT_SECRET", "CIPP_SCOPE")
 _PLACEHOLDER = re.compile(r"^<.*>$|^(your|the)[ _-].*|^%.*%$|^changeme$", re.IGNORECASE)

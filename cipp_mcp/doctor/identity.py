@@ -13,7 +13,7 @@ from cipp_mcp.connection.wire import Request
 from cipp_mcp.doctor.case import Case, Verdict, failed, of_outcome, passed, warned
 from cipp_mcp.errors import CallFailed
 from cipp_mcp.registry import Registry
-from cipp_mcp.settings import GUID
+from cipp_mcp.setting_values import GUID
 
 _SHARED_ROLE = "cipp-api"
 

@@ -58,7 +58,10 @@ class Result:
 class ResultStore:
     """The results of one caller. Methods block for the length of their SQL; call large ones in a thread."""
 
-    def __init__(self, *, lifetime: float = _LIFETIME, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, *, lifetime: float = _LIFETIME, max_bytes: int = MAX_BYTES, tag: str = "") -> None:
+        """`tag` ends all handles, where several instances give out handles to the same caller."""
+        self._tag = tag
+        self._new: deque[Result] = deque(maxlen=_MAX_RESULTS)
         self._lifetime = lifetime
         self._max_bytes = max_bytes
         self._results: OrderedDict[str, Result] = OrderedDict()
@@ -93,7 +96,39 @@ class ResultStore:
         """
         with self._lock:
             self._number += 1
-            result = Result(f"r{self._number}", source)
+            result = self._keep(f"r{self._number}{self._tag}", source, rows)
+            if self._tag:
+                self._new.append(result)
+            return result
+
+    def adopt(self, handle: str, source: str, rows: Iterable[tuple[Any, str]]) -> None:
+        """Stores the rows of a result that another instance keeps, under the handle it has there."""
+        with self._lock:
+            if handle not in self._results:
+                self._keep(handle, source, rows)
+
+    def take_new(self) -> list[Result]:
+        """The results added since it was last asked; where handles have a tag."""
+        with self._lock:
+            new = [result for result in self._new if result.handle in self._results]
+            self._new.clear()
+            return new
+
+    def texts(self, handle: str) -> list[str]:
+        """The JSON texts of all rows of a result; none when it is gone."""
+        with self._lock:
+            if handle in self._held:
+                return [text for (text,) in self._held[handle][0]]
+            if handle not in self._results:
+                return []
+            return [text for (text,) in self._db.execute(f'SELECT _row FROM "_{handle}" ORDER BY n')]
+
+    def __contains__(self, handle: object) -> bool:
+        return handle in self._results
+
+    def _keep(self, handle: str, source: str, rows: Iterable[tuple[Any, str]]) -> Result:
+        with self._lock:
+            result = Result(handle, source)
             columns = _Columns()
             texts = iter(self._texts(rows, columns, result))
             held: list[tuple[str]] = []

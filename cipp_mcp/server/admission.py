@@ -7,6 +7,7 @@ from typing import Protocol
 from mcp.server.auth.provider import AccessToken
 
 from cipp_mcp.connection.identity import Identity
+from cipp_mcp.state import State, StateLost
 
 
 class Admitted(AccessToken):
@@ -25,6 +26,29 @@ class NotAdmitted(Exception):
         super().__init__(why)
         self.status = status
         self.error = error
+
+
+class Unrevoked:
+    """Keeps out who was revoked (``cipp-mcp revoke``), whatever token they bring."""
+
+    def __init__(self, verifier: Verifier, state: State) -> None:
+        self._verifier = verifier
+        self._state = state
+
+    async def verify(self, token: str) -> Admitted:
+        """Who the bearer is; raises NotAdmitted, with 503 while it is not known who was revoked."""
+        admitted = await self._verifier.verify(token)
+        try:
+            revoked = await self._state.revoked()
+        except StateLost:
+            raise NotAdmitted(
+                "the shared state was never reached, so nobody knows who was revoked",
+                status=503,
+                error="temporarily_unavailable",
+            ) from None
+        if admitted.identity.name in revoked:
+            raise NotAdmitted(f"{admitted.identity.shown} was revoked")
+        return admitted
 
 
 class Verifier(Protocol):

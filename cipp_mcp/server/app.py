@@ -16,10 +16,11 @@ from mcp.server.lowlevel import Server
 from cipp_mcp import __version__
 from cipp_mcp.calls.audit import Audit
 from cipp_mcp.calls.confirm import Confirmations
-from cipp_mcp.calls.dispatcher import Dispatcher, Reply, failure_reply, without_empty
+from cipp_mcp.calls.dispatcher import Dispatcher
 from cipp_mcp.calls.planning import Call
 from cipp_mcp.calls.policy import Policy
 from cipp_mcp.calls.queues import Client
+from cipp_mcp.calls.reply import Reply, failure_reply, without_empty
 from cipp_mcp.connection.identity import LOCAL, Identity
 from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.errors import CippError, Refused
@@ -33,6 +34,7 @@ from cipp_mcp.server.fence import fenced
 from cipp_mcp.server.host import McpHost, NeedsInput
 from cipp_mcp.server.tools import INSTRUCTIONS, Surface, listed_tools
 from cipp_mcp.settings import Settings
+from cipp_mcp.state import State, open_state
 
 if TYPE_CHECKING:
     from cipp_mcp.calls.guard import Guard
@@ -74,7 +76,8 @@ class CippServer:
             get_tool_input_schema=lambda name: self._surface(Policy.of_settings(settings)).schemas.get(name),
         )
         self._policies = Policies(settings)
-        self._confirmations = Confirmations(settings.state_key)
+        self.state = open_state(settings)
+        self._confirmations = Confirmations(settings.state_key, self.state)
         self._callers: Callers | None = None
         self._surfaces: dict[Policy, Surface] = {}
         self._index: tuple[int, Search] | None = None
@@ -118,14 +121,15 @@ class CippServer:
     async def _lifespan(self, _: Server[CippServer]) -> AsyncIterator[CippServer]:
         audit = Audit(self.settings.audit_log, (self.settings.state_key or secrets.token_hex(32)).encode())
         try:
-            async with _LazyClient(self.settings) as client, anyio.create_task_group() as group:
+            async with _LazyClient(self.settings, self.state) as client, anyio.create_task_group() as group:
 
                 def make_dispatcher(client: Client) -> Dispatcher:
                     return Dispatcher(self.settings, self.registry, client, audit, self._confirmations)
 
-                self._callers = Callers(self.settings, group, client, self._policies, make_dispatcher)
+                self._callers = Callers(self.settings, group, client, self._policies, make_dispatcher, self.state)
                 self._begin_following = lambda client: self.follower.begin(group, client)
                 group.start_soon(self._tend)
+                group.start_soon(self.state.run)
                 try:
                     yield self
                 finally:
@@ -136,6 +140,7 @@ class CippServer:
             if self._callers is not None:
                 self._callers.close()
             audit.close()
+            await self.state.close()
 
     async def finish_changes(self, seconds: float) -> None:
         """Waits up to `seconds` for changes that are being made; for the end of the process."""
@@ -278,7 +283,9 @@ class CippServer:
         sql = arguments.get("sql")
         if not isinstance(sql, str) or not sql.strip():
             raise Refused("sql must be one SELECT, such as SELECT count(*) FROM r1.")
+        await seat.caller.bring(sql)
         result = await anyio.to_thread.run_sync(results.query, sql)
+        await seat.caller.share()
         rows = results.rows(result.handle, 0, min(limit or 200, 2000))
         body: dict[str, Any] = {"outcome": "ok"}
         budget = seat.dispatcher.budget - tokens(compact(body))
@@ -289,8 +296,9 @@ class CippServer:
 class _LazyClient:
     """The HTTP client, imported and made at the first call: httpx would cost every start a tenth of a second."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, state: State) -> None:
         self._settings = settings
+        self._state = state
         self._client: CippClient | None = None
 
     async def __aenter__(self) -> _LazyClient:
@@ -305,7 +313,7 @@ class _LazyClient:
             from cipp_mcp.connection.client import CippClient
             from cipp_mcp.connection.tls import ssl_context
 
-            self._client = CippClient(self._settings, ssl_context)
+            self._client = CippClient(self._settings, ssl_context, state=self._state)
         return self._client
 
     async def send(self, request: Request) -> Answer:

@@ -18,12 +18,15 @@ from cipp_mcp.calls.policy import Policy, PolicyFile, policy_for
 from cipp_mcp.calls.queues import Client
 from cipp_mcp.connection.identity import LOCAL, Identity
 from cipp_mcp.errors import Busy
+from cipp_mcp.results.store import MAX_BYTES
 from cipp_mcp.settings import Settings
+from cipp_mcp.state import State
 from cipp_mcp.watched import WatchedFile
 
 if TYPE_CHECKING:
     from cipp_mcp.connection.client import CippClient
     from cipp_mcp.connection.obo import OnBehalfOf
+    from cipp_mcp.state.shelf import Shelf
 
 _log = logging.getLogger(__name__)
 _MOST = 1000
@@ -98,6 +101,7 @@ class Callers:
         client: SharedClient,
         policies: Policies,
         make_dispatcher: Callable[[Client], Dispatcher],
+        state: State,
         *,
         most: int = _MOST,
     ) -> None:
@@ -107,6 +111,7 @@ class Callers:
         self._policies = policies
         self._make_dispatcher = make_dispatcher
         self._dispatcher = make_dispatcher(client)
+        self._state = state
         self._most = most
         self._seats: dict[str, Seat] = {}
         self._leaving: list[Seat] = []
@@ -143,11 +148,26 @@ class Callers:
         acting: Client = client
         if self._settings.http_call_as == "caller":
             dispatcher, acting, tokens = self._on_behalf_of(identity)
-        room = {} if identity == LOCAL else {"max_bytes": _BYTES_EACH}
-        caller = Caller(identity.name, self._group, policy, dispatcher.read_tenants, label=identity.shown, **room)
+        caller = Caller(
+            identity.name,
+            self._group,
+            policy,
+            dispatcher.read_tenants,
+            label=identity.shown,
+            max_bytes=MAX_BYTES if identity == LOCAL else _BYTES_EACH,
+            state=self._state,
+            shelf=self._shelf(identity, policy),
+        )
         seat = Seat(identity, version, caller, dispatcher, acting, tokens)
         self._seats[identity.name] = seat
         return seat
+
+    def _shelf(self, identity: Identity, policy: Policy) -> Shelf | None:
+        if self._settings.state_url is None or self._settings.state_key is None:
+            return None
+        from cipp_mcp.state.shelf import Shelf
+
+        return Shelf(self._state, f"{identity.name}\0{policy.fingerprint}", self._settings.state_key)
 
     def _on_behalf_of(self, identity: Identity) -> tuple[Dispatcher, Client, OnBehalfOf]:
         from cipp_mcp.connection.obo import OnBehalfOf

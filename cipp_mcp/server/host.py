@@ -68,7 +68,7 @@ class McpHost:
             answer = await self._ctx.session.elicit_form(asked.text, _form(asked), self._ctx.request_id)
         if scope.cancelled_caught:
             raise Refused("Nobody answered within five minutes. Nothing was changed.", reason="expired")
-        return self._judged(answer.action, answer.content, token, digest)
+        return await self._judged(answer.action, answer.content, token, digest)
 
     async def _ask_by_retry(
         self, question: Callable[[], Awaitable[Question]], digest: str
@@ -84,16 +84,19 @@ class McpHost:
                     request_state=self._confirmations.issue(self._caller, digest, asked.typed),
                 )
             )
-        return self._judged(answer.action, answer.content, state, digest)
+        return await self._judged(answer.action, answer.content, state, digest)
 
-    def _judged(self, action: str, content: Any, token: str, digest: str) -> Literal["accept", "decline", "cancel"]:
+    async def _judged(
+        self, action: str, content: Any, token: str, digest: str
+    ) -> Literal["accept", "decline", "cancel"]:
         if action not in ("accept", "decline"):
             return "cancel"
         values = content if isinstance(content, dict) else {}
         if action == "decline" or values.get("confirm") is False:
             return "decline"
         typed = values.get("typed")
-        had_to_type = self._confirmations.redeem(token, self._caller, digest, typed if isinstance(typed, str) else None)
+        text = typed if isinstance(typed, str) else None
+        had_to_type = await self._confirmations.redeem(token, self._caller, digest, text)
         return "accept" if had_to_type or values.get("confirm") is True else "decline"
 
 

@@ -27,7 +27,7 @@ from cipp_mcp.ending import leave_within, stop_on_signals
 from cipp_mcp.errors import SettingsError
 from cipp_mcp.http_settings import ENDPOINT, Listen
 from cipp_mcp.logs import announce
-from cipp_mcp.server.admission import Admitted, Verifier
+from cipp_mcp.server.admission import Admitted, Unrevoked, Verifier
 from cipp_mcp.server.app import CippServer
 from cipp_mcp.server.door import Authentication, Door
 from cipp_mcp.settings import Settings
@@ -108,7 +108,8 @@ def application(settings: Settings, server: CippServer) -> Door:
     )
     open_paths = (urlsplit(metadata).path,) if metadata else ()
     if verifier is not None:
-        app = Authentication(app, verifier, open_paths=open_paths, metadata=metadata, scope=scope)
+        admitting = Unrevoked(verifier, server.state)
+        app = Authentication(app, admitting, open_paths=open_paths, metadata=metadata, scope=scope)
     if settings.http_allowed_origins:
         from starlette.middleware.cors import CORSMiddleware
 
@@ -124,7 +125,7 @@ def application(settings: Settings, server: CippServer) -> Door:
         hosts=allowed_hosts(settings),
         origins=settings.http_allowed_origins,
         open_paths=open_paths,
-        ready=lambda: not settings.missing,
+        ready=lambda: not settings.missing and server.state.is_ready,
         finish=partial(server.finish_changes, settings.http_drain_seconds),
     )
 

@@ -133,6 +133,7 @@ class Resources:
             body = _tenant(guard.resolve(argument)) if argument else self._tenants(guard)
             return _TEXT, fenced(body), 0
         if kind == "results":
+            await self._caller.bring(argument)
             return _TEXT, fenced(self._rows(argument, start) if argument else self._results()), 0
         raise _unknown(uri)
 

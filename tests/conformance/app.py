@@ -16,8 +16,8 @@ import mcp_types as types
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged, ToolsListChanged
 from mcp.shared.exceptions import MCPDeprecationWarning
 
-from cipp_mcp.calls.dispatcher import failure_reply
 from cipp_mcp.calls.policy import Policy
+from cipp_mcp.calls.reply import failure_reply
 from cipp_mcp.connection.identity import Identity
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.errors import CippError

@@ -43,12 +43,12 @@ class Rounds:
         """`state` with a token that nobody else can make."""
         return self._confirmations.issue("conformance", call_digest(state)) + "|" + json.dumps(state)
 
-    def unseal(self, sealed: str) -> dict[str, Any]:
+    async def unseal(self, sealed: str) -> dict[str, Any]:
         """What `seal` was given; raises MCPError for anything that it did not make."""
         token, _, content = sealed.partition("|")
         try:
             state = json.loads(content)
-            self._confirmations.redeem(token, "conformance", call_digest(state))
+            await self._confirmations.redeem(token, "conformance", call_digest(state))
         except (ValueError, Refused):
             raise MCPError(code=types.INVALID_PARAMS, message="requestState is not this server's") from None
         assert isinstance(state, dict)
@@ -74,7 +74,7 @@ class Rounds:
 
     async def _request_state(self, _ctx: Any, params: types.CallToolRequestParams) -> Result:
         if params.request_state is not None:
-            self.unseal(params.request_state)
+            await self.unseal(params.request_state)
             if "confirm" in _answers(params):
                 return reply(text("state-ok: confirmation received"))
         return types.InputRequiredResult(
@@ -92,7 +92,7 @@ class Rounds:
         return types.InputRequiredResult(input_requests=wanted, request_state=self.seal({"round": 1}))
 
     async def _multi_round(self, _ctx: Any, params: types.CallToolRequestParams) -> Result:
-        state = self.unseal(params.request_state) if params.request_state else {"round": 0}
+        state = await self.unseal(params.request_state) if params.request_state else {"round": 0}
         answers = _answers(params)
         first, second = answers.get("step1"), answers.get("step2")
         if state["round"] == 1 and isinstance(first, types.ElicitResult):
