@@ -63,6 +63,7 @@ async def test_a_question_over_every_tenant_costs_five_calls_and_few_tokens(larg
             if counts and not tenant.mfa[identifier]["methods"] and (not seen or max(seen) <= long_ago):
                 expected[user["department"]] = expected.get(user["department"], 0) + 1
     assert expected
+    assert answer["outcome"] == "ok", answer
     assert {row[0]: row[1] for row in answer["rows"]} == expected
     assert calls <= 5
     assert spent <= 4000

@@ -1,7 +1,8 @@
 """Keeps full answers as tables of an in-memory SQLite database, one database per caller.
 
-Every row is stored as the JSON text it came as; a view turns it into columns by ``json_extract``, so that
-booleans are 0/1, what is missing is NULL and objects and arrays are JSON text.
+Every row is stored as the JSON text it came as. When a query first names a result, generated columns take it apart
+by ``json_extract``, so that booleans are 0/1, what is missing is NULL and objects and arrays are JSON text; SQLite can
+index such columns by itself while it joins, which it cannot do with expressions in a view.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 from cipp_mcp.clean import clean, cleaned
 from cipp_mcp.errors import Refused
 from cipp_mcp.results.budget import compact, tokens
+from cipp_mcp.results.columns import Columns, encodable
 from cipp_mcp.results.query import QueryLimits, run_select
 
 _LIFETIME = 3600.0
@@ -26,9 +29,6 @@ MAX_BYTES = 512 * 1024 * 1024
 _MAX_RESULTS = 1000
 _HELD_BYTES = 64 * 1024
 """A result up to this size becomes a table only when a query names it."""
-
-_SAMPLED_ROWS = 200
-_MAX_COLUMNS = 900
 
 
 @dataclass
@@ -66,7 +66,8 @@ class ResultStore:
         self._max_bytes = max_bytes
         self._results: OrderedDict[str, Result] = OrderedDict()
         self._lost: deque[tuple[str, str]] = deque(maxlen=500)
-        self._held: dict[str, tuple[list[tuple[str]], _Columns]] = {}
+        self._held: dict[str, tuple[list[tuple[str]], Columns]] = {}
+        self._unqueried: dict[str, Columns] = {}
         self._number = 0
         self._size = 0
         self._lock = threading.RLock()
@@ -129,13 +130,14 @@ class ResultStore:
     def _keep(self, handle: str, source: str, rows: Iterable[tuple[Any, str]]) -> Result:
         with self._lock:
             result = Result(handle, source)
-            columns = _Columns()
+            columns = Columns()
             texts = iter(self._texts(rows, columns, result))
             held: list[tuple[str]] = []
             for text in texts:
                 held.append(text)
                 if result.size > _HELD_BYTES:
-                    self._write(result.handle, chain(held, texts), columns)
+                    self._write(result.handle, chain(held, texts))
+                    self._unqueried[result.handle] = columns
                     break
             else:
                 self._held[result.handle] = (held, columns)
@@ -145,26 +147,35 @@ class ResultStore:
             self._evict()
             return result
 
-    def _write(self, handle: str, texts: Iterable[tuple[str]], columns: _Columns) -> None:
-        """Makes the table and the view of a result."""
-        table = f"_{handle}"
-        self._db.execute(f'CREATE TABLE "{table}" (n INTEGER PRIMARY KEY, _row TEXT NOT NULL)')
+    def _write(self, handle: str, texts: Iterable[tuple[str]]) -> None:
+        """Makes the table of a result."""
+        with self._all_or_nothing():
+            self._db.execute(f'CREATE TABLE "_{handle}" (n INTEGER PRIMARY KEY, _row TEXT NOT NULL)')
+            self._db.executemany(f'INSERT INTO "_{handle}" (_row) VALUES (?)', texts)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        self._db.execute("BEGIN")
         try:
-            self._db.execute("BEGIN")
-            self._db.executemany(f'INSERT INTO "{table}" (_row) VALUES (?)', texts)
+            yield
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            self._db.execute(f'DROP TABLE "{table}"')
             raise
-        self._db.execute(columns.view(handle, table))
 
-    def _write_held(self, sql: str) -> None:
-        """Makes the tables of those small results that `sql` may name; most are never queried and never need one."""
+    def _make_queryable(self, sql: str) -> None:
+        """Makes the columns of those results that `sql` may name; most are never queried and never need them."""
         folded = sql.lower()
         for handle in [handle for handle in self._held if handle in folded]:
-            self._write(handle, *self._held.pop(handle))
+            texts, columns = self._held.pop(handle)
+            self._write(handle, texts)
+            self._unqueried[handle] = columns
+        for handle in [handle for handle in self._unqueried if handle in folded]:
+            with self._all_or_nothing():
+                for statement in self._unqueried[handle].statements(handle, f"_{handle}"):
+                    self._db.execute(statement)
+            del self._unqueried[handle]
 
     def rows(self, handle: str, start: int, count: int) -> list[Any]:
         """Rows `start` to `start + count` of a result, decoded and cleaned."""
@@ -206,7 +217,7 @@ class ResultStore:
         with self._lock:
             self._expire()
             tables = {result.handle: list(result.columns) for result in self._results.values()}
-            self._write_held(sql)
+            self._make_queryable(sql)
             names, rows = run_select(self._db, sql, tables, self._lost, limits or QueryLimits())
             dicts = (dict(zip(names, row, strict=True)) for row in rows)
             return self.add(f"cipp_query: {sql[:200]}", ((row, compact(row)) for row in dicts))
@@ -227,12 +238,12 @@ class ResultStore:
             self._expire()
             return list(self._results.values())
 
-    def _texts(self, rows: Iterable[tuple[Any, str]], columns: _Columns, result: Result) -> Iterable[tuple[str]]:
+    def _texts(self, rows: Iterable[tuple[Any, str]], columns: Columns, result: Result) -> Iterable[tuple[str]]:
         for row, text in rows:
             if not isinstance(row, dict):
                 row = {"value": row}
                 text = compact(row)
-            elif "\\ud" in text or "\\uD" in text or "\\u0000" in text or not _encodable(text):
+            elif "\\ud" in text or "\\uD" in text or "\\u0000" in text or not encodable(text):
                 # SQLite's JSON functions stop at a zero and cannot decode half a surrogate pair.
                 row = clean(row)
                 text = compact(row)
@@ -252,8 +263,9 @@ class ResultStore:
             self._forget(next(iter(self._results.values())))
 
     def _forget(self, result: Result) -> None:
+        self._unqueried.pop(result.handle, None)
         if self._held.pop(result.handle, None) is None:
-            self._db.execute(f'DROP VIEW "{result.handle}"')
+            self._db.execute(f'DROP VIEW IF EXISTS "{result.handle}"')
             self._db.execute(f'DROP TABLE "_{result.handle}"')
         del self._results[result.handle]
         self._size -= result.size
@@ -262,73 +274,3 @@ class ResultStore:
 
 def _no_constant(_: str) -> None:
     return None
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-class _Columns:
-    """Gathers the columns that rows have, and one level of scalars inside their objects."""
-
-    def __init__(self) -> None:
-        self.kinds: dict[str, str] = {}
-        self._known: set[str] = set()
-        self._folded: dict[str, str] = {}
-        self._paths: dict[str, str] = {}
-        self._seen = 0
-
-    def see(self, row: dict[str, Any]) -> None:
-        self._seen += 1
-        sampled = self._seen <= _SAMPLED_ROWS
-        if not sampled and row.keys() <= self._known:
-            return
-        for name, value in row.items():
-            if sampled or name not in self._known:
-                self._note(name, value, f'$."{name}"')
-                self._known.add(name)
-                if isinstance(value, dict):
-                    for inner, deep in value.items():
-                        if not isinstance(deep, dict | list) and '"' not in inner:
-                            self._note(f"{name}.{inner}", deep, f'$."{name}"."{inner}"')
-
-    def _note(self, name: str, value: Any, path: str) -> None:
-        kind = _kind(value)
-        known = self.kinds.get(name)
-        if known is not None:
-            if known == "null" or (kind != known and kind != "null"):
-                self.kinds[name] = kind if known == "null" else "any"
-            return
-        # SQLite folds case: of two names that differ in case only, the first is the column.
-        odd = '"' in name or "\x00" in name or not _encodable(name)
-        if odd or len(self.kinds) >= _MAX_COLUMNS or name.lower() in self._folded:
-            return
-        self._folded[name.lower()] = name
-        self.kinds[name] = kind
-        self._paths[name] = path
-
-    def view(self, handle: str, table: str) -> str:
-        parts = [f"json_extract(_row, {_literal(path)}) AS {_quoted(name)}" for name, path in self._paths.items()]
-        return f'CREATE VIEW "{handle}" AS SELECT {", ".join(parts or ["NULL AS empty"])} FROM "{table}"'
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "0/1"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else "json"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,89 @@
+"""The columns of a result: gathered row by row, then made queryable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+_SAMPLED_ROWS = 200
+_MAX_COLUMNS = 900
+_GENERATED = 200
+"""Each costs more than the one before to be added; columns beyond are expressions of the view."""
+
+
+class Columns:
+    """Gathers the columns that rows have, and one level of scalars inside their objects."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, str] = {}
+        self._known: set[str] = set()
+        self._folded: dict[str, str] = {}
+        self._paths: dict[str, str] = {}
+        self._seen = 0
+
+    def see(self, row: dict[str, Any]) -> None:
+        self._seen += 1
+        sampled = self._seen <= _SAMPLED_ROWS
+        if not sampled and row.keys() <= self._known:
+            return
+        for name, value in row.items():
+            if sampled or name not in self._known:
+                self._note(name, value, f'$."{name}"')
+                self._known.add(name)
+                if isinstance(value, dict):
+                    for inner, deep in value.items():
+                        if not isinstance(deep, dict | list) and '"' not in inner:
+                            self._note(f"{name}.{inner}", deep, f'$."{name}"."{inner}"')
+
+    def _note(self, name: str, value: Any, path: str) -> None:
+        kind = _kind(value)
+        known = self.kinds.get(name)
+        if known is not None:
+            if known == "null" or (kind != known and kind != "null"):
+                self.kinds[name] = kind if known == "null" else "any"
+            return
+        # SQLite folds case: of two names that differ in case only, the first is the column.
+        odd = '"' in name or "\x00" in name or not encodable(name)
+        if odd or len(self.kinds) >= _MAX_COLUMNS or name.lower() in self._folded:
+            return
+        self._folded[name.lower()] = name
+        self.kinds[name] = kind
+        self._paths[name] = path
+
+    def statements(self, handle: str, table: str) -> Iterator[str]:
+        """What turns `table` into a view called `handle` that has these columns."""
+        shown = []
+        for position, (name, path) in enumerate(self._paths.items()):
+            value = f"json_extract(_row, {_literal(path)})"
+            if position < _GENERATED:
+                yield f'ALTER TABLE "{table}" ADD COLUMN c{position} AS ({value})'
+                value = f"c{position}"
+            shown.append(f"{value} AS {_quoted(name)}")
+        yield f'CREATE VIEW "{handle}" AS SELECT {", ".join(shown or ["NULL AS empty"])} FROM "{table}"'
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "0/1"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else "json"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def encodable(text: str) -> bool:
+    """Whether `text` has a form in UTF-8, which half of a surrogate pair has not."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
