@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from cipp_mcp.calls.request import build_request
 from cipp_mcp.demo import DemoCipp
+from cipp_mcp.registry import Registry
 from tests.conftest import call, in_memory, read, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +52,12 @@ async def test_a_field_that_another_field_calls_for_is_asked_for(demo: DemoCipp,
     assert said in reply["messages"][0]
     assert "sourceB" not in reply["messages"][0]
     assert not demo.requests
+
+
+def test_a_null_inside_an_object_stays_null() -> None:
+    endpoint = Registry.load()["ExecExtensionsConfig"]
+    request = build_request(endpoint, {"HaloPSA": {"Tenant": None, "Enabled": True}})
+    assert request.body == {"HaloPSA": {"Tenant": None, "Enabled": True}}
 
 
 async def test_names_are_matched_without_case_and_json_text_is_opened(demo: DemoCipp) -> None:

@@ -21,6 +21,8 @@ def sample(parameter: Parameter, name: str = "") -> object:
     """A plausible value of the declared type."""
     if parameter.enum:
         return parameter.enum[0]
+    if name == "Cmdlet":
+        return "Get-Mailbox"  # a name of no cmdlet that reads raises the risk
     if parameter.type == "string" and "url" in name.lower():
         return "https://contoso.sharepoint.com/sites/one"
     if parameter.type == "array":

@@ -98,6 +98,8 @@ def _converted(endpoint: Endpoint, given: Mapping[str, Any]) -> dict[str, Any]:
 def _natural(name: str, value: Any, parameter: Parameter, lenient: bool) -> Any:
     """`value` as the declared type. `lenient` lets shapes pass that an unverified type may be wrong about."""
     kind = parameter.type
+    if value is None:  # inside an object: settings that were read and are sent back
+        return None
     if isinstance(value, dict) and "value" in value and (parameter.send is not None or lenient) and kind != "object":
         return value  # already CIPP's own {label, value} shape
     if kind == "boolean":
@@ -236,7 +238,8 @@ def _missing_inside(path: str, parameter: Parameter, value: Any, around: Mapping
 
 def _required_here(parameter: Parameter, values: Mapping[str, Any]) -> bool:
     return any(
-        str(plain(values.get(argument, ""))).lower() in (value.lower() for value in wanted)
+        (wanted == ["*"] and values.get(argument) not in (None, "", [], {}, False))
+        or str(plain(values.get(argument, ""))).lower() in (value.lower() for value in wanted)
         for argument, wanted in (parameter.required_when or {}).items()
     )
 

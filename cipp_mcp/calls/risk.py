@@ -119,7 +119,9 @@ def _opened(value: Any) -> list[Any]:
     if isinstance(value, list):
         return [inner for item in value for inner in _opened(item)]
     if isinstance(value, Mapping):
-        return [inner for name, item in value.items() if str(name).lower() == "value" for inner in _opened(item)]
+        labelled = [item for name, item in value.items() if str(name).lower() == "value"]
+        # An object of another shape is no value that a rule could name, but it is not absent either.
+        return [inner for item in labelled for inner in _opened(item)] if labelled or not value else [str(value)]
     return [value]
 
 

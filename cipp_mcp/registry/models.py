@@ -47,7 +47,7 @@ class Parameter(Model):
     required: bool = False
     required_when: Annotated[
         dict[str, list[str]] | None,
-        Field(description="Needed when any of these arguments has one of these values."),
+        Field(description="Needed when any of these arguments has one of these values; * stands for any value."),
     ] = None
     implied_by: Annotated[
         list[str],

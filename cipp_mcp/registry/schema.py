@@ -118,7 +118,10 @@ def _parameter_schema(name: str, parameter: Parameter) -> dict[str, Any]:
         else:
             words.append(f"Known values: {', '.join(map(str, parameter.enum[:30]))}")
     if parameter.required_when:
-        conditions = (f"{argument} is {' or '.join(values)}" for argument, values in parameter.required_when.items())
+        conditions = (
+            f"{argument} is {'given' if values == ['*'] else ' or '.join(values)}"
+            for argument, values in parameter.required_when.items()
+        )
         words.append(f"Needed when {' or '.join(conditions)}")
     if parameter.default is not None:
         words.append(f"Default: {parameter.default}")
