@@ -10,12 +10,13 @@ from typing import Any
 
 import anyio
 
+from cipp_mcp.calls.answer import parse_json, read_answer
 from cipp_mcp.calls.audit import Audit, AuditEntry
 from cipp_mcp.calls.caller import Caller
 from cipp_mcp.calls.guard import shown_only
 from cipp_mcp.calls.jobs import Progress
 from cipp_mcp.calls.mask import mask
-from cipp_mcp.calls.outcome import Outcome, parse_json, read_answer
+from cipp_mcp.calls.outcome import Outcome
 from cipp_mcp.calls.planning import Plan
 from cipp_mcp.calls.queues import Client
 from cipp_mcp.calls.reading import Reader

@@ -11,11 +11,12 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from cipp_mcp.calls.answer import read_answer
 from cipp_mcp.calls.caller import Caller
 from cipp_mcp.calls.guard import keep_rows, shown_only
 from cipp_mcp.calls.jobs import Progress
 from cipp_mcp.calls.mask import mask
-from cipp_mcp.calls.outcome import Outcome, read_answer
+from cipp_mcp.calls.outcome import Outcome
 from cipp_mcp.calls.planning import Plan
 from cipp_mcp.calls.queues import Client, Queues
 from cipp_mcp.calls.tenants import Tenant
@@ -165,6 +166,8 @@ class Reader:
             return Fetched(outcome)
         if outcome.state not in ("ok", "partial"):
             return Fetched(outcome)
+        if not plan.endpoint.response.secrets and (plan.guard is None or not plan.guard.restricted):
+            outcome.messages += outcome.beside
         size = sum(len(p.content) for _, pages in parts for p in pages if isinstance(p, Answer))
         if size <= INLINE_BYTES and not caller.results.busy:
             return self._store(plan, caller, outcome, parts)

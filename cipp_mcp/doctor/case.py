@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cipp_mcp.calls.outcome import Outcome, read_answer
+from cipp_mcp.calls.answer import read_answer
+from cipp_mcp.calls.outcome import Outcome
 from cipp_mcp.calls.policy import Policy
 from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.errors import CallFailed

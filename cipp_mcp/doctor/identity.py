@@ -7,7 +7,8 @@ import binascii
 import json
 from typing import Any
 
-from cipp_mcp.calls.outcome import explain_status, message_text, parse_json, read_answer
+from cipp_mcp.calls.answer import parse_json, read_answer
+from cipp_mcp.calls.outcome import explain_status, message_text
 from cipp_mcp.connection.remedies import SAVE_TO_AZURE, wrong_audience
 from cipp_mcp.connection.wire import Request
 from cipp_mcp.doctor.case import Case, Verdict, failed, of_outcome, passed, warned

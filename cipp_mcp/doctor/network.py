@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import anyio.to_thread
 
-from cipp_mcp.calls.outcome import read_answer
+from cipp_mcp.calls.answer import read_answer
 from cipp_mcp.connection.wire import Answer
 from cipp_mcp.doctor.case import Case, Verdict, failed, of_outcome, passed, warned
 from cipp_mcp.registry import Registry

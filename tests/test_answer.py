@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cipp_mcp.calls.outcome import Outcome, parse_json, read_answer
+from cipp_mcp.calls.answer import parse_json, read_answer
+from cipp_mcp.calls.outcome import Outcome
 from cipp_mcp.connection.wire import Answer
+from cipp_mcp.demo import DemoCipp
 from cipp_mcp.registry import Registry
+from tests.conftest import in_memory, read, settings_for
+
+pytestmark = pytest.mark.anyio
 
 READ, OBJECT, CHANGE = (Registry.load()[name] for name in ("ListUsers", "ListUserCounts", "ExecDisableUser"))
 
@@ -71,6 +76,7 @@ def test_a_failure_under_200_is_a_failure(body: Any) -> None:
     [
         [{"UPN": "Loading data for all tenants. Please check back"}],
         {"Results": [], "Metadata": {"QueueMessage": "Loading", "QueueId": "q"}},
+        {"Results": [{"QueueMessage": "Data still processing, please wait", "QueueId": "q", "Queued": True}]},
     ],
 )
 def test_a_placeholder_or_a_queue_notice_is_pending(body: Any) -> None:
@@ -95,6 +101,8 @@ def test_a_placeholder_or_a_queue_notice_is_pending(body: Any) -> None:
         (b"", "unknown"),
         ("No errors were found", "ok"),
         (b'{"Results": "cut', "unknown"),
+        ({"Results": "Consent was given", "Metadata": {"Heading": "CPV", "Success": False}}, "failed"),
+        ({"Results": "Consent was given", "Metadata": {"Heading": "CPV", "Success": True}}, "ok"),
     ],
 )
 def test_a_change_is_read_three_valued(body: Any, state: str) -> None:
@@ -108,6 +116,15 @@ def test_an_error_status_is_a_failure_unless_the_change_may_have_happened(status
     outcome = answered(CHANGE, {"Results": "The user could not be found"}, status)
     assert outcome.state == state
     assert status == 503 or "The user could not be found" in outcome.messages[0]
+
+
+async def test_what_stands_beside_the_rows_is_told_unless_rows_are_held_back(demo: DemoCipp) -> None:
+    domain = demo.state.tenants[0].domain
+    demo.answer("ListTestResultsTenants", body={"Results": [{"Tenant": domain}], "Counts": {"Passed": 7}})
+    for changes, told in (({}, ['Counts: {"Passed":7}']), ({"CIPP_TENANTS": domain}, None)):
+        async with in_memory(settings_for(demo, **changes)) as client:
+            reply = await read(client, "ListTestResultsTenants", tenantFilter=domain)
+        assert reply.get("messages") == told
 
 
 def test_an_image_is_kept_as_it_is() -> None:
