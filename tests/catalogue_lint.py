@@ -143,6 +143,7 @@ def _parameter(name: str, parameter: Parameter) -> list[str]:
         "text",
         "csv",
         "lines",
+        "unwrap",
         "json",
     ):
         found.append(f"parameters: {name!r} has an unknown send {parameter.send!r}")

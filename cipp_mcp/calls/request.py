@@ -309,6 +309,8 @@ def _sent(value: Any, parameter: Parameter) -> Any:
         return _epoch(value)
     if send == "text":
         return ("true" if value else "false") if isinstance(value, bool) else str(value)
+    if send == "unwrap":
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
     if send in ("csv", "lines"):
         return (("," if send == "csv" else "\n").join(map(str, value))) if isinstance(value, list) else value
     return value if isinstance(value, str) else _json(value)

@@ -62,8 +62,8 @@ class Parameter(Model):
         Field(
             description="How the host's value is turned into CIPP's: value (a {label, value} object), epoch (ISO 8601 "
             "to Unix seconds), flag (sent only when true), text (a boolean or number as a string), csv and lines (a "
-            "list joined by commas or line feeds), json (a JSON string), or an object in which the string $ stands "
-            "for the value."
+            "list joined by commas or line feeds), unwrap (a list of one is sent as that one), json (a JSON string), or an "
+            "object in which the string $ stands for the value."
         ),
     ] = None
     wire: Annotated[

@@ -7,12 +7,13 @@ import math
 from typing import Any
 
 BYTES_PER_TOKEN = 3.5
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def compact(value: Any) -> str:
     """Compact JSON that is valid JSON whatever Python held: no lone surrogates, no NaN, no infinity."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _ENCODER.encode(value)
     except ValueError:
         text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "replace").decode("utf-8")

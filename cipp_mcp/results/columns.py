@@ -10,6 +10,8 @@ _MAX_COLUMNS = 900
 _GENERATED = 200
 """Each costs more than the one before to be added; columns beyond are expressions of the view."""
 
+_KINDS: dict[type, str] = {type(None): "null", bool: "0/1", int: "number", float: "number", str: "text"}
+
 
 class Columns:
     """Gathers the columns that rows have, and one level of scalars inside their objects."""
@@ -26,17 +28,20 @@ class Columns:
         sampled = self._seen <= _SAMPLED_ROWS
         if not sampled and row.keys() <= self._known:
             return
+        kinds = self.kinds
         for name, value in row.items():
-            if sampled or name not in self._known:
-                self._note(name, value, f'$."{name}"')
-                self._known.add(name)
-                if isinstance(value, dict):
-                    for inner, deep in value.items():
-                        if not isinstance(deep, dict | list) and '"' not in inner:
-                            self._note(f"{name}.{inner}", deep, f'$."{name}"."{inner}"')
+            kind = _KINDS.get(type(value), "json")
+            # Most values are of the kind that their column had in the row before.
+            if (kinds.get(name) == kind and kind != "json") or not (sampled or name not in self._known):
+                continue
+            self._note(name, kind, f'$."{name}"')
+            self._known.add(name)
+            if isinstance(value, dict):
+                for inner, deep in value.items():
+                    if not isinstance(deep, dict | list) and '"' not in inner:
+                        self._note(f"{name}.{inner}", _KINDS.get(type(deep), "json"), f'$."{name}"."{inner}"')
 
-    def _note(self, name: str, value: Any, path: str) -> None:
-        kind = _kind(value)
+    def _note(self, name: str, kind: str, path: str) -> None:
         known = self.kinds.get(name)
         if known is not None:
             if known == "null" or (kind != known and kind != "null"):
@@ -60,16 +65,6 @@ class Columns:
                 value = f"c{position}"
             shown.append(f"{value} AS {_quoted(name)}")
         yield f'CREATE VIEW "{handle}" AS SELECT {", ".join(shown or ["NULL AS empty"])} FROM "{table}"'
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "0/1"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else "json"
 
 
 def _literal(text: str) -> str:
