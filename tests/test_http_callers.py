@@ -15,6 +15,7 @@ import pytest
 
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.demo.clients import MCP_CLIENT_ID, PARTNER_TENANT_ID, PEOPLE
+from cipp_mcp.registry import Registry
 from tests.conftest import ERAS, call, read
 from tests.over_http import (
     HttpServer,
@@ -96,6 +97,17 @@ async def test_each_caller_reaches_what_its_policy_allows(server: HttpServer, de
         assert (await read(carol, "ListUsers", tenantFilter=domains[0]))["outcome"] == "refused"
         tenants = await call(bob, "ListTenants")
         assert len(tenants["rows"]) == 2
+
+
+async def test_a_search_finds_what_the_caller_reaches(server: HttpServer) -> None:
+    async with client_of(server.url, TOKENS["carol"]) as carol, client_of(server.url, TOKENS["alice"]) as alice:
+        for query in ("users without MFA", "who forwards mail outside"):
+            mine = [hit.split()[0] for hit in (await call(carol, "cipp_search", query=query))["hits"]]
+            assert {Registry.load()[name].area for name in mine} <= {"exchange"}
+        every = await call(alice, "cipp_search", query="users without MFA")
+        assert every["hits"][0].startswith("ListMFAUsers")
+        browsed = await call(carol, "cipp_search", area="identity")
+        assert browsed["endpoints"] == []
 
 
 @pytest.mark.parametrize("era", ERAS)

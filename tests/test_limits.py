@@ -55,7 +55,7 @@ async def test_a_tenant_with_many_calls_does_not_hold_up_another(demo: DemoCipp)
     demo.delay("ListUserCounts", 0.02)
     calls = [("ListUserCounts", {"tenantFilter": many, "extra": {"n": str(n)}}) for n in range(20)]
     calls.append(("ListUserCounts", {"tenantFilter": few}))
-    async with in_memory(settings_for(demo, CIPP_MAX_CONCURRENCY="1")) as client:
+    async with in_memory(settings_for(demo, CIPP_OPENAPI="off", CIPP_MAX_CONCURRENCY="1")) as client:
         await call(client, "ListTenants")
         demo.requests.clear()
         await at_once(client, calls)
@@ -66,7 +66,7 @@ async def test_a_tenant_with_many_calls_does_not_hold_up_another(demo: DemoCipp)
 async def test_calls_beyond_the_queue_are_told_that_the_server_is_busy(demo: DemoCipp) -> None:
     tenant = demo.state.tenants[0].domain
     demo.delay("ListUserCounts", 0.3)
-    settings = settings_for(demo, CIPP_MAX_CONCURRENCY="1", CIPP_MAX_WAITING="2")
+    settings = settings_for(demo, CIPP_OPENAPI="off", CIPP_MAX_CONCURRENCY="1", CIPP_MAX_WAITING="2")
     calls = [("ListUserCounts", {"tenantFilter": tenant, "extra": {"n": str(n)}}) for n in range(6)]
     async with in_memory(settings) as client:
         await call(client, "ListTenants")

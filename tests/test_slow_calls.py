@@ -12,7 +12,7 @@ import pytest
 
 from cipp_mcp.calls.jobs import Job, Jobs, Progress
 from cipp_mcp.demo import DemoCipp
-from tests.conftest import ERAS, call, in_memory, read, settings_for
+from tests.conftest import ERAS, call, in_memory, read, settings_for, text_of
 from tests.faults.proxy import FaultProxy
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +42,23 @@ async def test_a_slow_read_returns_a_handle_and_its_rows_come_with_it(demo: Demo
         assert done["outcome"] == "ok"
         assert done["total"] == len(demo.state.tenants)
     assert [request.endpoint for request in demo.requests] == ["ListTenants"]
+
+
+async def test_waiting_for_the_tenants_is_told_and_bounded(demo: DemoCipp) -> None:
+    """A change has to know the tenants before it is planned."""
+    told: list[str | None] = []
+
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message)
+
+    demo.delay("ListTenants", 4.5, times=1)
+    async with in_memory(settings_for(demo, CIPP_ACCESS="write", CIPP_WAIT_SECONDS="4")) as client:
+        given_up = await client.call_tool("cipp_change", forward(demo), progress_callback=progress)
+        assert "ListTenants" in text_of(given_up)
+        assert given_up.is_error
+        assert "ListTenants" in (told[0] or "")
+        assert (await call(client, "cipp_change", **forward(demo)))["outcome"] == "ok"
+    assert [request.endpoint for request in demo.requests] == ["ListTenants", "ExecHideFromGAL"]
 
 
 async def test_a_cancelled_read_closes_its_request_and_frees_its_place(demo: DemoCipp) -> None:

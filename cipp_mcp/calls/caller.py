@@ -58,9 +58,9 @@ class Caller:
         self.policy = policy
         self.state = state or ProcessState()
         self.shelf = shelf
-        self.directory = TenantDirectory(read_tenants)
         self.results = ResultStore(max_bytes=max_bytes, tag=self.state.tag)
         self.jobs = Jobs(group, self.state.tag)
+        self.directory = TenantDirectory(read_tenants, self.jobs)
         self._recent: dict[str, Recent] = {}
 
     def close(self) -> None:

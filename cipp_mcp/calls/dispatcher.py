@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from cipp_mcp.calls.asking import Asking, Question, masked_arguments, target_values
 from cipp_mcp.calls.audit import Audit, AuditEntry
@@ -17,13 +17,13 @@ from cipp_mcp.calls.changing import Changer
 from cipp_mcp.calls.confirm import Confirmations, call_digest
 from cipp_mcp.calls.elsewhere import reply_from_elsewhere, tell
 from cipp_mcp.calls.guard import Guard
-from cipp_mcp.calls.jobs import Job, Progress
+from cipp_mcp.calls.jobs import Job, Progress, reporting
 from cipp_mcp.calls.planning import Call, Plan, Planner
 from cipp_mcp.calls.queues import Client
 from cipp_mcp.calls.reading import Fetched, Reader
 from cipp_mcp.calls.reply import Reply, failure_reply, pending_reply, without_empty
 from cipp_mcp.connection.wire import Request
-from cipp_mcp.errors import CallFailed, CippError, Refused
+from cipp_mcp.errors import CallFailed, CippError, NotSent, Refused
 from cipp_mcp.registry import Endpoint, Registry
 from cipp_mcp.results.budget import compact, tokens
 from cipp_mcp.results.shape import (
@@ -41,6 +41,7 @@ from cipp_mcp.telemetry import observed_call
 
 _log = logging.getLogger(__name__)
 _LONG_TEXT = 400
+_T = TypeVar("_T")
 
 
 class Host(Protocol):
@@ -152,7 +153,7 @@ class Dispatcher:
         if call.preview:
             return await self._preview(call, caller)
         try:
-            plan = await self._planner.plan(call, caller)
+            plan = await self._planned(call, caller, host)
         except Refused as refusal:
             self._note_refusal(call, caller, refusal)
             raise
@@ -167,6 +168,22 @@ class Dispatcher:
         if confirmed is not None:
             return confirmed
         return self._start_change(plan, call, caller, entry)
+
+    async def _planned(self, call: Call, caller: Caller, host: Host) -> Plan:
+        if caller.directory.known is not None:  # nothing to wait for
+            return await self._planner.plan(call, caller)
+        return await self._in_time(lambda: self._planner.plan(call, caller), host, "waiting for CIPP: ListTenants")
+
+    async def _in_time(self, work: Callable[[], Awaitable[_T]], host: Host, what: str) -> _T:
+        """What `work` returns before anything is sent, with progress told; raises NotSent when it takes too long."""
+        seconds = self._settings.wait_seconds
+        try:
+            return await reporting(work, seconds, host.report, what)
+        except TimeoutError:
+            raise NotSent(
+                f"Not ready after {seconds:g} s: {what}. The call itself was not made.",
+                hint="Make it again; what was asked for first may be there by then.",
+            ) from None
 
     async def _start_read(self, plan: Plan, call: Call, caller: Caller) -> Job:
         key = call_digest(plan.bound)
@@ -212,7 +229,11 @@ class Dispatcher:
             return None
 
         async def question() -> Question:
-            asked = await self._asking.question(plan, shows_secrets=caller.policy.secrets)
+            asked = await self._in_time(
+                lambda: self._asking.question(plan, shows_secrets=caller.policy.secrets),
+                host,
+                "looking up what the change would hit",
+            )
             entry.targets = list(asked.targets)
             return asked
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,6 +22,7 @@ _LONGEST_READ = 3600.0
 """CIPP's own queues take minutes for an estate; one that never ends must not be asked for ever."""
 
 Report = Callable[[float, float | None, str], Awaitable[None]]
+T = TypeVar("T")
 
 
 @dataclass
@@ -49,6 +50,35 @@ def note(detail: str) -> None:
     progress = _running.get()
     if progress is not None:
         progress.detail = detail
+
+
+async def reporting(work: Callable[[], Awaitable[T]], seconds: float, report: Report, text: str) -> T:
+    """What `work` returns, with a report of `text` every few seconds until then.
+
+    Raises TimeoutError after `seconds`.
+    """
+    result: list[T] = []
+    failed: Exception | None = None
+
+    async def tell() -> None:
+        began = time.monotonic()
+        while True:
+            await anyio.sleep(_REPORT_EVERY)
+            await report(time.monotonic() - began, None, text)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tell)
+        with anyio.move_on_after(seconds):
+            try:
+                result.append(await work())
+            except Exception as error:  # raised outside the group, which would wrap it
+                failed = error
+        group.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+    if not result:
+        raise TimeoutError
+    return result[0]
 
 
 @dataclass

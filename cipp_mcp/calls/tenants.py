@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio
-
+from cipp_mcp.calls.jobs import Job, Jobs, Progress
 from cipp_mcp.clean import one_line
 from cipp_mcp.errors import CallFailed, Refused
 
@@ -107,27 +106,44 @@ class Tenants:
 class TenantDirectory:
     """The tenants of the deployment, read once and again every five minutes."""
 
-    def __init__(self, read: Callable[[], Awaitable[list[Any]]]) -> None:
+    def __init__(self, read: Callable[[], Awaitable[list[Any]]], jobs: Jobs) -> None:
         self._read = read
+        self._jobs = jobs
+        self._reading: Job | None = None
         self._tenants: Tenants | None = None
         self._read_at = 0.0
-        self._lock = anyio.Lock()
+
+    @property
+    def known(self) -> Tenants | None:
+        """The tenants, if they need not be read now."""
+        return self._tenants if time.monotonic() - self._read_at <= _LIFETIME else None
 
     async def tenants(self) -> Tenants:
         """All tenants that CIPP shows to this caller.
 
-        Raises CallFailed when they cannot be read: without them nothing can be checked.
+        They are read once for all who wait, and to the end even when those who wait give up. Raises CallFailed when
+        they cannot be read: without them nothing can be checked.
         """
-        async with self._lock:
-            if self._tenants is None or time.monotonic() - self._read_at > _LIFETIME:
-                tenants = Tenants.of_rows(await self._read())
-                if not tenants.all:
-                    raise CallFailed(
-                        "CIPP shows no tenants, so no tenant can be checked.", hint="Check the client's role."
-                    )
-                self._tenants, self._read_at = tenants, time.monotonic()
-            return self._tenants
+        if self.known is None:
+            if self._reading is None or self._reading.done.is_set():
+                self._reading = self._jobs.start("ListTenants", True, self._renew)
+            reading = self._reading
+            await reading.done.wait()
+            if reading.error is not None:
+                raise reading.error
+            tenants: Tenants = reading.result
+            return tenants
+        assert self._tenants is not None
+        return self._tenants
+
+    async def _renew(self, _progress: Progress) -> Tenants:
+        tenants = Tenants.of_rows(await self._read())
+        if not tenants.all:
+            raise CallFailed("CIPP shows no tenants, so no tenant can be checked.", hint="Check the client's role.")
+        self._tenants, self._read_at = tenants, time.monotonic()
+        return tenants
 
     def forget(self) -> None:
         """Reads the tenants anew at the next call, after a change to them."""
         self._tenants = None
+        self._reading = None

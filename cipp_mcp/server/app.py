@@ -237,7 +237,9 @@ class CippServer:
             self._begin_following(seat.client)
             await self.follower.settle()
         if tool == "cipp_search":
-            return Reply({"outcome": "ok", **search_answer(self._search, self.registry, arguments)})
+            return Reply(
+                {"outcome": "ok", **search_answer(self._search, self.registry, arguments, seat.caller.policy.reaches)}
+            )
         if tool == "cipp_describe":
             return Reply({"outcome": "ok", **describe_answer(self.registry, arguments)})
         if tool == "cipp_query":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from cipp_mcp.errors import Refused
@@ -14,6 +15,7 @@ from cipp_mcp.results.budget import compact, tokens
 _SEARCH_TOKENS = 720
 _DESCRIBE_TOKENS = 2850
 _DEFAULT_HITS = 6
+_COMPARED = 25
 _AREA_HINTS = {
     "identity": "users, groups, roles, devices in Entra, MFA, licences of people, sign-ins",
     "exchange": "mailboxes, forwarding, rules, spam filter, quarantine, transport, contacts, rooms",
@@ -26,8 +28,12 @@ _AREA_HINTS = {
 }
 
 
-def search_answer(search: Search, registry: Registry, arguments: dict[str, Any]) -> dict[str, Any]:
+def search_answer(
+    search: Search, registry: Registry, arguments: dict[str, Any], reaches: Callable[[Endpoint], bool] = lambda _: True
+) -> dict[str, Any]:
     """What cipp_search returns: hits with signatures, or the areas when the query is empty.
+
+    What the caller does not reach is left out.
 
     Raises Refused for an area or a risk that does not exist.
     """
@@ -38,9 +44,10 @@ def search_answer(search: Search, registry: Registry, arguments: dict[str, Any])
     if risk is not None and risk not in RISKS:
         raise Refused(f"There is no risk {risk!r}. Risks: {', '.join(RISKS)}.")
     if not query:
-        return _browse(registry, area, risk)
+        return _browse(registry, area, risk, reaches)
     limit = _whole(arguments.get("limit"), _DEFAULT_HITS, 20)
-    hits = search.find(query[:500], area=area, risk=risk, limit=limit)
+    found = search.find(query[:500], area=area, risk=risk, limit=_COMPARED)
+    hits = [hit for hit in found if reaches(hit.endpoint)][:limit]
     if not hits:
         near = search.near(query[:100])
         return {
@@ -49,8 +56,8 @@ def search_answer(search: Search, registry: Registry, arguments: dict[str, Any])
             "areas": overview(registry),
             "hint": "Nothing fits. Try other words, one of the near names, or an area with an empty query.",
         }
-    found = sorted((hit.endpoint for hit in hits), key=lambda endpoint: bool(endpoint.absent))
-    return {"hits": _fitted([_line(endpoint) for endpoint in found], _SEARCH_TOKENS - 40)}
+    shown = sorted((hit.endpoint for hit in hits), key=lambda endpoint: bool(endpoint.absent))
+    return {"hits": _fitted([_line(endpoint) for endpoint in shown], _SEARCH_TOKENS - 40)}
 
 
 def describe_answer(registry: Registry, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -93,14 +100,15 @@ def describe_answer(registry: Registry, arguments: dict[str, Any]) -> dict[str, 
     return answer
 
 
-def _browse(registry: Registry, area: Any, risk: Any) -> dict[str, Any]:
+def _browse(registry: Registry, area: Any, risk: Any, reaches: Callable[[Endpoint], bool]) -> dict[str, Any]:
     if area is None and risk is None:
         counts = overview(registry)
         return {
             "areas": {name: f"{counts[name]} endpoints: {_AREA_HINTS[name]}" for name in AREAS},
             "hint": "Search by task, such as 'mailboxes that forward outside', or give an area.",
         }
-    names = [e.name for e in registry if area in (None, e.area) and risk in (None, e.risk) and e.callable]
+    wanted = (e for e in registry if area in (None, e.area) and risk in (None, e.risk) and e.callable)
+    names = [e.name for e in wanted if reaches(e)]
     kept: list[str] = []
     for name in sorted(names, key=str.lower):
         if tokens(compact([*kept, name])) > _SEARCH_TOKENS - 60:
