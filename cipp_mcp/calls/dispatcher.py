@@ -20,6 +20,7 @@ from cipp_mcp.calls.jobs import Job, Progress
 from cipp_mcp.calls.planning import Call, Plan, Planner
 from cipp_mcp.calls.queues import Client
 from cipp_mcp.calls.reading import Fetched, Reader
+from cipp_mcp.clean import clean
 from cipp_mcp.connection.wire import Request
 from cipp_mcp.errors import CallFailed, CippError, Refused, Unknown
 from cipp_mcp.registry import Endpoint, Registry
@@ -34,6 +35,7 @@ from cipp_mcp.results.shape import (
     text_part,
 )
 from cipp_mcp.results.store import Result
+from cipp_mcp.results.whole import Pages, Whole
 from cipp_mcp.settings import Settings
 from cipp_mcp.telemetry import observed_call
 
@@ -58,10 +60,11 @@ class Host(Protocol):
 
 @dataclass
 class Reply:
-    """A reply ready to be serialised; ``binary`` travels beside it."""
+    """A reply ready to be serialised; ``binary`` travels beside it. ``whole`` is all of which ``body`` shows a part."""
 
     body: dict[str, Any]
     binary: tuple[str, bytes] | None = None
+    whole: Whole | None = None
 
     @property
     def is_error(self) -> bool:
@@ -286,15 +289,20 @@ class Dispatcher:
         body: dict[str, Any] = {"outcome": outcome.state, "endpoint": endpoint.name, "tenant": tenant}
         messages = messages_part(outcome.messages, self.budget // 3)
         room = self.budget - tokens(compact({**body, "messages": messages, "hint": outcome.hint})) - 20
+        whole: Whole | None = None
         if result is not None:
-            part = self._rows_part(result, fetched.shown, endpoint, call, caller, 0, room)
+            pages = _pages(result, fetched.shown, caller)
+            part = self._rows_part(result, pages, endpoint, call, 0, room)
+            whole = Whole(result.count, pages, tuple(endpoint.response.columns), outcome.hint)
         elif outcome.binary is not None:
             part = {"data": {"type": outcome.binary[0], "bytes": len(outcome.binary[1])}}
         elif isinstance(outcome.data, str) and tokens(outcome.data) > _LONG_TEXT:
             part, attachment = text_part(outcome.data, room)
+            whole = Whole.of_data(outcome.data, outcome.hint)
         elif outcome.data is not None:
             data = select_paths(outcome.data, call.fields) if call.fields else outcome.data
             part = data_part(data, room)
+            whole = Whole.of_data(data, outcome.hint)
         else:
             part = {}
         if part.get("truncated") and result is None and outcome.state == "ok" and not endpoint.response.secrets:
@@ -305,22 +313,19 @@ class Dispatcher:
             }
         body |= {"messages": messages, **part}
         body["hint"] = " ".join(filter(None, (outcome.hint, part.get("hint"))))
-        return Reply(without_empty(body), attachment)
+        return Reply(without_empty(body), attachment, whole)
 
     def _rows_part(
         self,
         result: Result,
-        shown: list[Any] | None,
+        pages: Pages,
         endpoint: Endpoint | None,
         call: Call,
-        caller: Caller,
         start: int,
         room: int,
     ) -> dict[str, Any]:
-        count = min(call.limit or 200, MAX_PAGE_ROWS)
-        rows = shown[start : start + count] if shown is not None else caller.results.rows(result.handle, start, count)
         return row_page(
-            rows,
+            pages(start, min(call.limit or 200, MAX_PAGE_ROWS)),
             result,
             start=start,
             limit=call.limit,
@@ -338,7 +343,8 @@ class Dispatcher:
         body: dict[str, Any] = {"outcome": "ok", "endpoint": name or result.source}
         room = self.budget - tokens(compact(body))
         endpoint = self.registry[name] if name else None
-        return Reply(without_empty(body | self._rows_part(result, None, endpoint, call, caller, int(start_text), room)))
+        pages = _pages(result, None, caller)
+        return Reply(without_empty(body | self._rows_part(result, pages, endpoint, call, int(start_text), room)))
 
     def _pending(self, job: Job) -> Reply:
         return Reply(
@@ -350,6 +356,13 @@ class Dispatcher:
                 "hint": f"The call goes on. Call the same tool with resume={job.handle!r} to wait for its answer.",
             }
         )
+
+
+def _pages(result: Result, shown: list[Any] | None, caller: Caller) -> Pages:
+    """The rows of `result`, or those to `shown` in their place."""
+    if shown is not None:
+        return lambda start, count: [clean(row) for row in shown[start : start + count]]
+    return lambda start, count: caller.results.rows(result.handle, start, count)
 
 
 def failure_reply(error: CippError, name: str) -> Reply:
