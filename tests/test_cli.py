@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import anyio
 import pytest
+from mcp import Client, StdioServerParameters
 
-from cipp_mcp.cli.call import print_table
+from cipp_mcp.cli.printing import print_table
 from cipp_mcp.demo import DemoCipp
-from cipp_mcp.registry import AREAS
+from cipp_mcp.registry import AREAS, RISKS, Registry
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -37,6 +40,21 @@ def test_demo_shows_a_real_session_and_the_configuration_to_paste() -> None:
     assert "CIPP_CLIENT_SECRET" in shown.stdout
 
 
+def test_the_configuration_that_the_demo_prints_starts_the_server(tmp_path: Path) -> None:
+    shown = run("demo").stdout
+    entry = json.JSONDecoder().raw_decode(shown[shown.index('{\n  "mcpServers"') :])[0]["mcpServers"]["cipp"]
+
+    async def tools() -> list[str]:
+        # A host's PATH holds nothing of the virtual environment that the demo ran in.
+        server = StdioServerParameters(
+            command=entry["command"], args=entry["args"], env={"PATH": os.defpath}, cwd=os.path.expanduser("~")
+        )
+        async with Client(server) as client:
+            return [tool.name for tool in (await client.list_tools()).tools]
+
+    assert "cipp_search" in anyio.run(tools)
+
+
 def test_tools_lists_the_areas_searches_and_shows_one_endpoint() -> None:
     assert all(area in run("tools").stdout for area in AREAS)
     assert "ListMFAUsers" in run("tools", "who", "has", "no", "mfa").stdout
@@ -46,6 +64,57 @@ def test_tools_lists_the_areas_searches_and_shows_one_endpoint() -> None:
     nothing = run("tools", "zzqx")
     assert nothing.returncode == 1
     assert "Nothing found" in nothing.stdout
+
+
+def test_the_overview_counts_every_endpoint_by_area_and_risk() -> None:
+    lines = run("tools").stdout.splitlines()
+    assert lines[0].split() == ["area", "all", *RISKS]
+    registry = Registry.load()
+    for line in lines[1 : 1 + len(AREAS)]:
+        area, total, *counts = line.split()
+        assert int(total) == len(registry.names(area)) == sum(map(int, counts))  # type: ignore[arg-type]
+    for risk in RISKS:
+        assert any(line.startswith(f"{risk} ") for line in lines[2 + len(AREAS) :])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["exchange", "--risk", "destructive"], ["--area", "exchange", "--risk", "destructive"]]
+)
+def test_an_area_is_browsed_by_risk(arguments: list[str]) -> None:
+    listed = {line.split()[0] for line in run("tools", *arguments).stdout.splitlines()}
+    assert listed == {
+        entry.name for entry in Registry.load() if (entry.area, entry.risk) == ("exchange", "destructive")
+    }
+
+
+def test_a_risk_alone_is_listed_area_by_area() -> None:
+    lines = run("tools", "--risk", "secret").stdout.splitlines()
+    names = {line.split()[0] for line in lines if " secret " in line}
+    assert names == {entry.name for entry in Registry.load() if entry.risk == "secret"}
+    assert [line for line in lines if line in AREAS] == ["endpoint", "cipp", "tools"]
+
+
+def test_a_search_stays_within_area_and_risk() -> None:
+    registry = Registry.load()
+    lines = run("tools", "delete", "forwarding", "rule", "--area", "exchange", "--risk", "security").stdout.splitlines()
+    assert lines
+    assert {(registry[line.split()[0]].area, registry[line.split()[0]].risk) for line in lines} == {
+        ("exchange", "security")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["--area", "mail"], "exchange"), (["--risk", "high"], "destructive, platform")]
+)
+def test_an_unknown_area_or_risk_is_refused_with_the_known_ones(arguments: list[str], said: str) -> None:
+    done = run("tools", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_an_area_without_the_risk_says_so() -> None:
+    done = run("tools", "identity", "--risk", "platform")
+    assert (done.returncode, done.stdout) == (1, "identity has no endpoint of risk platform.\n")
 
 
 def test_call_prints_json_when_piped(demo: DemoCipp) -> None:

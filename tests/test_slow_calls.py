@@ -173,7 +173,7 @@ async def test_finished_calls_are_not_kept_for_ever(demo: DemoCipp) -> None:
         async def nothing(_progress: Progress) -> None:
             return None
 
-        async def silent(_done: float, _total: float | None, _message: str) -> None:
+        async def silent(_done: float | None, _total: float | None, _message: str) -> None:
             return None
 
         for _ in range(500):
