@@ -47,7 +47,7 @@ def test_the_configuration_that_the_demo_prints_starts_the_server(tmp_path: Path
     async def tools() -> list[str]:
         # A host's PATH holds nothing of the virtual environment that the demo ran in.
         server = StdioServerParameters(
-            command=entry["command"], args=entry["args"], env={"PATH": os.defpath}, cwd=os.path.expanduser("~")
+            command=entry["command"], args=entry["args"], env={"PATH": os.defpath}, cwd=tmp_path
         )
         async with Client(server) as client:
             return [tool.name for tool in (await client.list_tools()).tools]
