@@ -10,9 +10,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mcp import Client, StdioServerParameters
 
-from cipp_mcp.cli.printing import print_table
+from cipp_mcp.cli.printing import column_widths, print_table
 from cipp_mcp.demo import DemoCipp
 from cipp_mcp.registry import AREAS, RISKS, Registry
 
@@ -169,3 +171,33 @@ def test_a_table_shows_columns_over_their_values(capsys: pytest.CaptureFixture[s
     assert lines[0].split() == ["name", "on", "tags"]
     assert lines[2].split(maxsplit=2) == ["Ann", "true", '["a", "b"]']
     assert lines[3].split() == ["Bob", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("natural", "room", "widths"),
+    [
+        ([4, 6], 80, [4, 6]),  # everything fits
+        ([4, 90, 60], 80, [4, 36, 36]),  # the wide ones share what the narrow one leaves
+        ([90, 5], 40, [33, 5]),
+        ([30, 30, 30, 30], 50, [24, 24]),  # two can be read, four could not
+        ([30], 10, [10]),
+    ],
+)
+def test_columns_share_the_width_of_the_terminal(natural: list[int], room: int, widths: list[int]) -> None:
+    assert column_widths(natural, room) == widths
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=30), st.integers(1, 300))
+def test_a_table_is_never_wider_than_the_terminal(natural: list[int], room: int) -> None:
+    widths = column_widths(natural, room)
+    assert sum(widths) + 2 * (len(widths) - 1) <= room
+    assert all(size <= max(1, wanted) for size, wanted in zip(widths, natural, strict=False))
+
+
+def test_columns_without_room_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([f"column{number:02}" for number in range(20)], [["x" * 40] * 20])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[:3])) <= 160
+    assert lines[3].startswith("No room for: ")
+    shown = len(lines[0].split())
+    assert lines[3].split(": ")[1].split(", ") == [f"column{number:02}" for number in range(shown, 20)]

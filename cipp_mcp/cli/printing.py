@@ -15,6 +15,8 @@ from cipp_mcp.results.whole import values
 
 OUTCOME_STYLES = {"ok": "good", "failed": "bad", "refused": "bad"}
 _DEFAULT_ROWS = 50
+_READABLE = 16
+_GAP = 2
 _FOR_MODELS = ("result", "cursor", "schema", "truncated", "hint")
 """What a model needs to get at the rest of an answer; here the rest comes along, and no handle outlives the process."""
 
@@ -62,17 +64,35 @@ def print_reply(reply: Reply, limit: int | None) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Prints rows under their columns, as wide as the terminal is."""
+    """Prints rows under their columns, as wide as the terminal is; columns that find no room are named below."""
     if not columns:
         return
     texts = [[_shown(value) for value in row] for row in rows]
-    widths = [max([len(name), *(len(row[at]) for row in texts)]) for at, name in enumerate(columns)]
-    most = max(8, width(sys.stdout, 160) // len(columns) - 2)
-    widths = [min(size, most) for size in widths]
+    natural = [max([len(name), *(len(row[at]) for row in texts)]) for at, name in enumerate(columns)]
+    widths = column_widths(natural, width(sys.stdout, 160))
     for position, row in enumerate([list(columns), ["-" * size for size in widths], *texts]):
-        cells = [_fitted(text, size) for text, size in zip(row, widths, strict=True)]
+        cells = [_fitted(text, size) for text, size in zip(row, widths, strict=False)]
         line = "  ".join(cells).rstrip()
         print(painted(line, "strong") if position == 0 else line)
+    if len(widths) < len(columns):
+        print(f"No room for: {', '.join(columns[len(widths) :])}")
+
+
+def column_widths(natural: Sequence[int], room: int) -> list[int]:
+    """How wide each column may be, given how wide each would like to be; columns without room at the end get none.
+
+    Narrow columns get what they need, and the wide ones share what is left: as many columns as still have a width at
+    which one can read them.
+    """
+    count = len(natural)
+    while count > 1 and sum(min(size, _READABLE) + _GAP for size in natural[:count]) - _GAP > room:
+        count -= 1
+    widths = [0] * count
+    left, waiting = room - _GAP * (count - 1), count
+    for at in sorted(range(count), key=lambda at: natural[at]):
+        widths[at] = max(1, min(natural[at], left // waiting))
+        left, waiting = left - widths[at], waiting - 1
+    return widths
 
 
 def _fitted(text: str, size: int) -> str:

@@ -72,8 +72,8 @@ def _show_areas(registry: Registry) -> None:
     for risk in RISKS:
         print(f"{_mark(risk)}{RISK_MEANINGS[risk]}")
     print(
-        "\ncipp-mcp tools AREA lists an area, --risk RISK what has that risk, cipp-mcp tools WORDS finds what does a "
-        "task, and cipp-mcp tools NAME shows one endpoint."
+        "\ncipp-mcp tools AREA lists an area, --risk RISK what has that risk,"
+        "\ncipp-mcp tools WORDS finds what does a task, cipp-mcp tools NAME shows one endpoint."
     )
 
 
