@@ -33,6 +33,8 @@ def offered(capsys: pytest.CaptureFixture[str], *words: str, split: bool = False
         (["completion", ""], set(SCRIPTS)),
         (["completion", "p"], {"powershell"}),
         (["tools", "exch"], {"exchange"}),
+        (["tools", "--risk", "s"], {"secret", "security"}),
+        (["tools", "--area", ""], {"identity", "cipp"}),
         (["call", "listmailboxf"], {"ListMailboxForwarding"}),
         (["call", "--json", "ListMailboxF"], {"ListMailboxForwarding"}),
         (["call", "--fields", "id", "ListMailboxF"], {"ListMailboxForwarding"}),

@@ -7,14 +7,21 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cipp_mcp.connection.remedies import AADSTS_REMEDIES
+from cipp_mcp.connection.tls import ssl_context
+from cipp_mcp.connection.wire import Answer, Request
 from cipp_mcp.demo import DemoCipp
+from cipp_mcp.demo.clients import CLIENTS
 from cipp_mcp.doctor import CHECKS
+from cipp_mcp.doctor.case import Case
+from cipp_mcp.doctor.configuration import values
+from tests.conftest import settings_for
 from tests.examining import examined, first_failure
 from tests.openapi_documents import baked_facts, document_of
 
@@ -149,8 +156,8 @@ async def test_a_refused_token_is_named(demo: DemoCipp, changes: dict[str, str],
     assert remedy in found.remedy
 
 
-@pytest.mark.parametrize("number", ["65001", "50105", "53003", "650057", "7000112", "500014"])
-async def test_what_entra_demands_besides_is_named(demo: DemoCipp, number: str) -> None:
+@pytest.mark.parametrize("number", sorted(AADSTS_REMEDIES))
+async def test_every_refusal_of_entra_that_a_set_up_meets_is_named(demo: DemoCipp, number: str) -> None:
     body = {"error": "invalid_grant", "error_description": f"AADSTS{number}: no.", "error_codes": [int(number)]}
     demo.answer("token", status=400, body=body)
     found = first_failure(await examined(demo))
@@ -178,6 +185,63 @@ async def test_a_client_for_cipps_own_mcp_is_named(demo: DemoCipp) -> None:
     assert "HTTP 401" in found.seen
     assert "bare client id" in found.seen
     assert "MCP Access Allowed" in found.remedy
+
+
+async def test_a_token_for_another_api_is_named_by_its_audience(demo: DemoCipp) -> None:
+    other = demo.identity.issue(CLIENTS[demo.client_id], audience="api://somebody-else")
+    demo.answer("token", body={"token_type": "Bearer", "expires_in": 3600, "access_token": other})
+    findings = await examined(demo)
+    assert "api://somebody-else" in findings["audience"].seen
+    found = first_failure(findings)
+    assert found.check == "api-client"
+    assert "api://somebody-else" in found.seen
+    assert "CIPP_SCOPE" in found.remedy
+
+
+async def test_a_token_of_another_tenant_than_the_configured_one_is_a_warning(demo: DemoCipp) -> None:
+    claims = {"aud": f"api://{demo.client_id}", "tid": "11111111-2222-4333-8444-555555555555", "ver": "1.0"}
+    token = demo.identity.sign(claims | {"iat": 0, "exp": 3600, "uti": "x"})
+    demo.answer("token", body={"token_type": "Bearer", "expires_in": 3600, "access_token": token})
+    found = (await examined(demo))["token"]
+    assert (found.state, claims["tid"] in found.seen, "CIPP_TENANT_ID" in found.remedy) == ("warn", True, True)
+
+
+async def test_a_cipp_too_old_to_tell_who_calls_is_a_warning(demo: DemoCipp) -> None:
+    demo.answer("me", status=404, body=b"")
+    findings = await examined(demo)
+    assert (findings["api-client"].state, "Update CIPP" in findings["api-client"].remedy) == ("warn", True)
+    assert findings["logs"].state == "pass"
+
+
+async def test_a_base_role_that_may_not_list_tenants_is_named(demo: DemoCipp) -> None:
+    denied = "Access to this CIPP API endpoint is not allowed, the base role lacks the permission"
+    demo.answer("ListTenants", status=403, body=denied)
+    found = first_failure(await examined(demo, {"CIPP_CLIENT_ID": demo.readonly_client_id}))
+    assert (found.check, "role" in found.seen, "role" in found.remedy) == ("role", True, True)
+
+
+async def test_a_file_without_a_certificate_in_it_is_named(demo: DemoCipp, tmp_path: Path) -> None:
+    file = tmp_path / "client.pem"
+    file.write_text("no certificate")
+    changes = {"CIPP_CLIENT_SECRET": "", "CIPP_CLIENT_CERTIFICATE": str(file)}
+    found = first_failure(await examined(demo, changes))
+    assert (found.check, "certificate" in found.seen, "private key" in found.seen + found.remedy) == (
+        "credential",
+        True,
+        True,
+    )
+
+
+async def test_the_address_of_a_static_web_app_is_a_warning_before_it_is_tried(demo: DemoCipp) -> None:
+    settings = settings_for(demo, CIPP_URL="https://happy-sea-1.azurestaticapps.net")
+    environment = demo.environment() | {"CIPP_URL": settings.url or ""}
+    case = Case(environment, ssl_context, time.time, _unreachable, settings=settings)
+    found = await values(case)
+    assert (found.state, "front end" in found.seen, "API URL" in found.remedy) == ("warn", True, True)
+
+
+async def _unreachable(_: Request) -> Answer:
+    raise AssertionError("nothing is sent")
 
 
 async def test_a_client_that_was_not_saved_to_azure_is_named(demo: DemoCipp) -> None:

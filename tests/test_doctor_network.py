@@ -106,6 +106,14 @@ async def test_a_proxy_that_refuses_is_named(demo: DemoCipp, monkeypatch: pytest
     assert "HTTPS_PROXY" in found.remedy
 
 
+async def test_a_proxy_without_an_address_is_named(demo: DemoCipp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://no-such-proxy.invalid:8080")
+    found = first_failure(await examined(demo))
+    assert found.check == "cipp-host"
+    assert "the proxy no-such-proxy.invalid has no address" in found.seen
+    assert "HTTPS_PROXY" in found.remedy
+
+
 @pytest.fixture
 def files(demo: DemoCipp) -> tuple[Path, Path]:
     """Certificate and key of the embedded CIPP, for a site beside it."""

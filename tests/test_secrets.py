@@ -48,6 +48,14 @@ async def test_credentials_are_never_kept_for_queries(demo: DemoCipp) -> None:
     assert "hunter2hunter2" not in json.dumps(kept)
 
 
+async def test_what_is_shown_beside_a_credential_is_cleaned_like_any_other_text(demo: DemoCipp) -> None:
+    demo.answer("ListBreachesAccount", body=[{"Name": "Le\u202eak", "password": "hunter2hunter2"}])
+    settings = settings_for(demo, CIPP_ALLOW_SECRETS="true", CIPP_CONFIRM="never")
+    async with in_memory(settings) as client:
+        reply = await call(client, "cipp_critical", name="ListBreachesAccount", arguments={"account": "a@b.example"})
+    assert reply["rows"] == [["Leak"]]
+
+
 @pytest.mark.parametrize(
     ("value", "secret"),
     [

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
+from mcp_types import CallToolRequestParams
 
-from cipp_mcp.calls.jobs import Job, Jobs, Progress
+from cipp_mcp.calls.confirm import Confirmations
+from cipp_mcp.calls.jobs import Jobs, Progress
 from cipp_mcp.demo import DemoCipp
+from cipp_mcp.server.host import McpHost
 from tests.conftest import ERAS, call, in_memory, read, settings_for, text_of
 from tests.faults.proxy import FaultProxy
 
@@ -151,20 +155,19 @@ async def test_a_host_hears_what_a_slow_call_waits_for(
     assert any("waiting for a place" in str(message) for _, _, message in heard)
 
 
-async def test_progress_only_grows_whatever_is_counted() -> None:
-    heard: list[float] = []
+async def test_what_an_mcp_host_hears_of_progress_only_grows_whatever_is_counted() -> None:
+    heard: list[tuple[float, float | None]] = []
 
-    async def report(done: float, _total: float | None, _message: str) -> None:
-        heard.append(done)
+    async def note(done: float, total: float | None, _message: str) -> None:
+        heard.append((done, total))
 
-    async with anyio.create_task_group() as group:
-        jobs = Jobs(group)
-        job = Job("j1", "x", True, Progress())
-        last = 0.0
-        for done, total in ((None, None), (0.0, 4.0), (1.0, 4.0), (1.0, 4.0), (3.0, 4.0), (None, None)):
-            job.progress.done, job.progress.total = done, total
-            last = await jobs._report(job, last, report)
-    assert heard == sorted(set(heard))
+    session = SimpleNamespace(report_progress=note)
+    host = McpHost(SimpleNamespace(session=session), CallToolRequestParams(name="x"), "local", Confirmations(None))
+    for done, total in ((None, None), (0.0, 4.0), (1.0, 4.0), (1.0, 4.0), (3.0, 4.0), (None, None)):
+        await host.report(done, total, "")
+    values = [done for done, _ in heard]
+    assert values == sorted(set(values))
+    assert [pair for pair in heard if pair[1]] == [(1.0, 4.0), (3.0, 4.0)]
 
 
 async def test_a_queue_that_never_ends_is_given_up(demo: DemoCipp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +190,7 @@ async def test_finished_calls_are_not_kept_for_ever(demo: DemoCipp) -> None:
         async def nothing(_progress: Progress) -> None:
             return None
 
-        async def silent(_done: float, _total: float | None, _message: str) -> None:
+        async def silent(_done: float | None, _total: float | None, _message: str) -> None:
             return None
 
         for _ in range(500):

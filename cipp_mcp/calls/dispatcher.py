@@ -22,25 +22,16 @@ from cipp_mcp.calls.planning import Call, Plan, Planner
 from cipp_mcp.calls.queues import Client
 from cipp_mcp.calls.reading import Fetched, Reader
 from cipp_mcp.calls.reply import Reply, failure_reply, pending_reply, without_empty
+from cipp_mcp.calls.shaping import Shaper
 from cipp_mcp.connection.wire import Request
 from cipp_mcp.errors import CallFailed, CippError, NotSent, Refused
-from cipp_mcp.registry import Endpoint, Registry
+from cipp_mcp.registry import Registry
 from cipp_mcp.results.budget import compact, tokens
-from cipp_mcp.results.shape import (
-    FENCE_TOKENS,
-    MAX_PAGE_ROWS,
-    data_part,
-    messages_part,
-    row_page,
-    select_paths,
-    text_part,
-)
-from cipp_mcp.results.store import Result
+from cipp_mcp.results.shape import FENCE_TOKENS, data_part
 from cipp_mcp.settings import Settings
 from cipp_mcp.telemetry import observed_call
 
 _log = logging.getLogger(__name__)
-_LONG_TEXT = 400
 _T = TypeVar("_T")
 
 
@@ -50,7 +41,7 @@ class Host(Protocol):
     @property
     def can_ask(self) -> bool: ...
 
-    async def report(self, done: float, total: float | None, message: str) -> None: ...
+    async def report(self, done: float | None, total: float | None, message: str) -> None: ...
 
     async def ask(
         self, question: Callable[[], Awaitable[Question]], digest: str
@@ -72,6 +63,7 @@ class Dispatcher:
         self._asking = Asking(settings, registry, self._rows_of_read)
         self._audit = audit
         self._confirmations = confirmations
+        self._shaper = Shaper(registry, self.budget)
         self.registry = registry
 
     @property
@@ -98,7 +90,7 @@ class Dispatcher:
         try:
             if call.cursor:
                 await caller.bring(call.cursor)
-                return self._page(call, caller)
+                return self._shaper.page(call, caller)
             if call.resume:
                 if caller.runs_elsewhere(call.resume):
                     return await self._resume_elsewhere(call, caller, host)
@@ -138,7 +130,7 @@ class Dispatcher:
         if handle is None or not (call.fields or call.limit):
             return reply
         await caller.bring(handle)
-        page = self._page(replace(call, name=reply.body["endpoint"], cursor=f"{handle}:0"), caller)
+        page = self._shaper.page(replace(call, name=reply.body["endpoint"], cursor=f"{handle}:0"), caller)
         return Reply(without_empty({**page.body, "messages": reply.body.get("messages")}))
 
     def _check_connected(self) -> None:
@@ -196,7 +188,7 @@ class Dispatcher:
         async def work(progress: Progress) -> Callable[[Call], Reply]:
             fetched = await self._reader.run(plan, caller, progress)
             await caller.share()
-            return lambda wanted: self._shaped(plan.endpoint, plan.tenant_label, fetched, wanted, caller)
+            return lambda wanted: self._shaper.answer(plan.endpoint, plan.tenant_label, fetched, wanted, caller)
 
         job = caller.jobs.start(plan.source, True, work)
         job.is_private = caller.policy.secrets and bool(plan.endpoint.response.secrets)
@@ -212,7 +204,7 @@ class Dispatcher:
             else:
                 outcome = await self._changer.run(plan, caller, entry, progress, verify=call.verify)
                 fetched = Fetched(outcome)
-            return lambda wanted: self._shaped(plan.endpoint, plan.tenant_label, fetched, wanted, caller)
+            return lambda wanted: self._shaper.answer(plan.endpoint, plan.tenant_label, fetched, wanted, caller)
 
         job = caller.jobs.start(plan.source, False, work)
         job.is_private = caller.policy.secrets
@@ -318,63 +310,3 @@ class Dispatcher:
 
     async def _rows_of_read(self, request: Request) -> list[Any]:
         return await self._reader.rows(self.registry[self.registry.resolve(request.endpoint) or ""], request)
-
-    def _shaped(self, endpoint: Endpoint, tenant: str, fetched: Fetched, call: Call, caller: Caller) -> Reply:
-        outcome, result = fetched.outcome, fetched.result
-        attachment = outcome.binary
-        body: dict[str, Any] = {"outcome": outcome.state, "endpoint": endpoint.name, "tenant": tenant}
-        messages = messages_part(outcome.messages, self.budget // 3)
-        room = self.budget - tokens(compact({**body, "messages": messages, "hint": outcome.hint})) - 20
-        if result is not None:
-            part = self._rows_part(result, fetched.shown, endpoint, call, caller, 0, room)
-        elif outcome.binary is not None:
-            part = {"data": {"type": outcome.binary[0], "bytes": len(outcome.binary[1])}}
-        elif isinstance(outcome.data, str) and tokens(outcome.data) > _LONG_TEXT:
-            part, attachment = text_part(outcome.data, room)
-        elif outcome.data is not None:
-            data = select_paths(outcome.data, call.fields) if call.fields else outcome.data
-            part = data_part(data, room)
-        else:
-            part = {}
-        if part.get("truncated") and result is None and outcome.state == "ok" and not endpoint.response.secrets:
-            kept = caller.results.add(endpoint.name, [(outcome.data, compact(outcome.data))])
-            part |= {
-                "result": kept.handle,
-                "hint": f"{part['hint']} The whole of it is in {kept.handle} for cipp_query.",
-            }
-        body |= {"messages": messages, **part}
-        body["hint"] = " ".join(filter(None, (outcome.hint, part.get("hint"))))
-        return Reply(without_empty(body), attachment)
-
-    def _rows_part(
-        self,
-        result: Result,
-        shown: list[Any] | None,
-        endpoint: Endpoint | None,
-        call: Call,
-        caller: Caller,
-        start: int,
-        room: int,
-    ) -> dict[str, Any]:
-        count = min(call.limit or 200, MAX_PAGE_ROWS)
-        rows = shown[start : start + count] if shown is not None else caller.results.rows(result.handle, start, count)
-        return row_page(
-            rows,
-            result,
-            start=start,
-            limit=call.limit,
-            columns=endpoint.response.columns if endpoint else (),
-            fields=call.fields,
-            budget=room,
-        )
-
-    def _page(self, call: Call, caller: Caller) -> Reply:
-        handle, _, start_text = (call.cursor or "").partition(":")
-        if not start_text.isdigit():
-            raise Refused(f"{call.cursor!r} is not a cursor; use the one that came with the answer before, as it is.")
-        result = caller.results.get(handle)
-        name = self.registry.resolve(call.name) if call.name else None
-        body: dict[str, Any] = {"outcome": "ok", "endpoint": name or result.source}
-        room = self.budget - tokens(compact(body))
-        endpoint = self.registry[name] if name else None
-        return Reply(without_empty(body | self._rows_part(result, None, endpoint, call, caller, int(start_text), room)))

@@ -72,10 +72,9 @@ async def reply_from_elsewhere(handle: str, caller: Caller, seconds: float, repo
                 "made the call shows.",
                 hint="Resume it again until that instance answers.",
             )
-        passed = time.monotonic() - began
-        if passed >= seconds:
+        if time.monotonic() - began >= seconds:
             return pending_reply(record["call"], handle, record["text"], seconds)
-        await report(passed, None, record["text"])
+        await report(None, None, record["text"])
         await anyio.sleep(_ASK_EVERY)
 
 

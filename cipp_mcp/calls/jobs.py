@@ -21,7 +21,8 @@ _LIFETIME = 3600.0
 _LONGEST_READ = 3600.0
 """CIPP's own queues take minutes for an estate; one that never ends must not be asked for ever."""
 
-Report = Callable[[float, float | None, str], Awaitable[None]]
+Report = Callable[[float | None, float | None, str], Awaitable[None]]
+"""Is told how much is done, of how much, and in words what is going on; a number that is not known is None."""
 T = TypeVar("T")
 
 
@@ -61,10 +62,9 @@ async def reporting(work: Callable[[], Awaitable[T]], seconds: float, report: Re
     failed: Exception | None = None
 
     async def tell() -> None:
-        began = time.monotonic()
         while True:
             await anyio.sleep(_REPORT_EVERY)
-            await report(time.monotonic() - began, None, text)
+            await report(None, None, text)
 
     async with anyio.create_task_group() as group:
         group.start_soon(tell)
@@ -175,7 +175,6 @@ class Jobs:
         left to finish, and its outcome kept.
         """
         began = time.monotonic()
-        last = 0.0
         job.waiting += 1
         try:
             with anyio.move_on_after(min(_QUICK, seconds)):
@@ -185,7 +184,7 @@ class Jobs:
                 if left <= 0:
                     job.wanted = True
                     return False
-                last = await self._report(job, last, report)
+                await report(job.progress.done, job.progress.total, job.progress.text)
                 with anyio.move_on_after(min(_REPORT_EVERY, left)):
                     await job.done.wait()
         except anyio.get_cancelled_exc_class():  # by the host; our own time-outs end at their move_on_after
@@ -197,16 +196,6 @@ class Jobs:
         finally:
             job.waiting -= 1
         return True
-
-    async def _report(self, job: Job, last: float, report: Report) -> float:
-        """Reports the progress of `job`; it must grow from report to report, so where no count does, time does."""
-        progress = job.progress
-        if progress.done is not None and progress.total and progress.done > last:
-            await report(progress.done, progress.total, progress.text)
-            return progress.done
-        value = max(last + 0.001, time.monotonic() - job.started) if progress.total is None else last + 0.001
-        await report(value, None, progress.text)
-        return value
 
     def get(self, handle: str) -> Job:
         """The job of `handle`; raises Refused when there is none."""

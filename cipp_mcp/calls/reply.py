@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from cipp_mcp.errors import CippError, Refused, Unknown
+from cipp_mcp.results.whole import Whole
 
 
 @dataclass
 class Reply:
-    """A reply ready to be serialised; ``binary`` travels beside it."""
+    """A reply ready to be serialised; ``binary`` travels beside it. ``whole`` is all of which ``body`` shows a part."""
 
     body: dict[str, Any]
     binary: tuple[str, bytes] | None = None
+    whole: Whole | None = None
 
     @property
     def is_error(self) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Literal
 
 import anyio
@@ -20,6 +22,9 @@ from cipp_mcp.calls.dispatcher import Dispatcher
 from cipp_mcp.calls.planning import Call
 from cipp_mcp.calls.policy import PolicyFile, policy_for
 from cipp_mcp.calls.reply import Reply
+from cipp_mcp.cli.csv_output import print_csv
+from cipp_mcp.cli.printing import print_json, print_reply
+from cipp_mcp.cli.terminal import ProgressBar
 from cipp_mcp.connection.client import CippClient
 from cipp_mcp.connection.tls import ssl_context
 from cipp_mcp.ending import Stopped, stop_on_signals
@@ -27,12 +32,21 @@ from cipp_mcp.errors import Refused
 from cipp_mcp.registry import Registry
 from cipp_mcp.settings import Settings
 
+Form = Literal["table", "json", "csv"]
+EXIT_CODES = {"ok": 0, "failed": 1, "refused": 1}
+NOT_WHOLLY = 3
+"""The exit code of every other outcome: partial, unknown, or one that somebody has to confirm."""
+
 
 def run_call(
-    name: str, pairs: Sequence[str], *, fields: str | None, limit: int | None, as_json: bool, demo: bool
+    name: str, pairs: Sequence[str], *, fields: str | None, limit: int | None, form: Form | None, demo: bool
 ) -> int:
-    """Calls endpoint `name` and prints the reply: a table on a terminal, JSON otherwise. 0 when it worked."""
-    call = Call(name, _arguments(pairs), fields=tuple(fields.split(",")) if fields else None, limit=limit)
+    """Calls endpoint `name` and prints the reply; without a `form` as a table on a terminal, as JSON otherwise.
+
+    The exit code: 0 it worked, 1 it failed or was refused, 3 it was done in part or nobody knows.
+    """
+    wanted = [field for field in (part.strip() for part in (fields or "").split(",")) if field]
+    call = Call(name, _arguments(pairs), fields=tuple(wanted) or None, limit=limit)
     with ExitStack() as stack:
         if demo:
             from cipp_mcp.cli.demo import demo_settings
@@ -40,33 +54,41 @@ def run_call(
             settings = stack.enter_context(demo_settings())
         else:
             settings = Settings.from_environment(os.environ)
-        reply, stopped = anyio.run(_run_until_stopped, settings, call)
-    if reply is None:
-        return 128 + (stopped.signal or 0)
-    if as_json or not sys.stdout.isatty():
-        print(json.dumps(reply.body, ensure_ascii=False, indent=1))
-    else:
-        print_reply(reply.body)
-    return 1 if reply.is_error else 0
+        # A model gets a handle to come back with; a person waits, and a handle would end with this process.
+        settings = replace(settings, wait_seconds=math.inf)
+        reply, stopped = anyio.run(_run_until_stopped, settings, call, stack)
+        if reply is None:
+            return 128 + (stopped.signal or 0)
+        form = form or ("table" if sys.stdout.isatty() else "json")
+        if form == "csv":
+            print_csv(reply, call.fields, limit)
+        elif form == "json":
+            print_json(reply, call.fields, limit)
+        else:
+            print_reply(reply, limit)
+    return EXIT_CODES.get(reply.body["outcome"], NOT_WHOLLY)
 
 
-async def _run_until_stopped(settings: Settings, call: Call) -> tuple[Reply | None, Stopped]:
+async def _run_until_stopped(settings: Settings, call: Call, stack: ExitStack) -> tuple[Reply | None, Stopped]:
     with anyio.CancelScope() as running, stop_on_signals(running.cancel) as stopped:
-        return await _run(settings, call), stopped
+        return await _run(settings, call, stack), stopped
     return None, stopped
 
 
-async def _run(settings: Settings, call: Call) -> Reply:
+async def _run(settings: Settings, call: Call, stack: ExitStack) -> Reply:
+    """The reply; what it was read from is closed with `stack`, since its rows are printed later."""
     file = PolicyFile.read(settings.policy) if settings.policy else None
     audit = Audit(settings.audit_log, (settings.state_key or "terminal").encode())
     async with CippClient(settings, ssl_context) as client, anyio.create_task_group() as group:
         registry = await _registry(settings, call.name, client)
         dispatcher = Dispatcher(settings, registry, client, audit, Confirmations(settings.state_key))
         caller = Caller("local", group, policy_for(settings, file, "local"), dispatcher.read_tenants)
+        stack.callback(caller.close)
+        terminal = Terminal()
         try:
-            reply = await dispatcher.run(call, caller, Terminal())
+            reply = await dispatcher.run(call, caller, terminal)
         finally:
-            caller.close()
+            terminal.bar.clear()
             audit.close()
     return reply
 
@@ -88,13 +110,15 @@ async def _registry(settings: Settings, name: str, client: CippClient) -> Regist
 class Terminal:
     """The person at the terminal: sees progress on stderr and answers questions there."""
 
+    def __init__(self) -> None:
+        self.bar = ProgressBar()
+
     @property
     def can_ask(self) -> bool:
         return sys.stdin.isatty() and sys.stderr.isatty()
 
-    async def report(self, _done: float, _total: float | None, message: str) -> None:
-        if sys.stderr.isatty():
-            print(f"… {message}", file=sys.stderr)
+    async def report(self, done: float | None, total: float | None, message: str) -> None:
+        self.bar.show(done, total, message)
 
     async def ask(
         self, question: Callable[[], Awaitable[Question]], _digest: str
@@ -126,33 +150,3 @@ def _value(text: str) -> Any:
         except ValueError as error:
             raise Refused(f"{text!r} is not valid JSON: {error}.") from None
     return text
-
-
-def print_reply(body: dict[str, Any]) -> None:
-    """Prints a reply for people: messages, then rows as a table, then what was left out."""
-    for message in body.get("messages", ()):
-        print(message)
-    if "rows" in body:
-        print_table(body["columns"], body["rows"])
-        print(f"{body['count']} of {body['total']} rows")
-    elif "data" in body:
-        print(json.dumps(body["data"], ensure_ascii=False, indent=2))
-    if body.get("hint"):
-        print(body["hint"])
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Prints rows under their columns, as wide as the terminal is."""
-    width = os.get_terminal_size().columns if sys.stdout.isatty() else 160
-    texts = [[_shown(value) for value in row] for row in rows]
-    widths = [max([len(name), *(len(row[at]) for row in texts)]) for at, name in enumerate(columns)]
-    most = max(8, width // max(1, len(columns)) - 2)
-    widths = [min(size, most) for size in widths]
-    for row in [list(columns), ["-" * size for size in widths], *texts]:
-        print("  ".join(text[:size].ljust(size) for text, size in zip(row, widths, strict=True)).rstrip())
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

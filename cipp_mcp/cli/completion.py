@@ -114,7 +114,7 @@ def candidates(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[Ca
         else:
             positionals.append(word)
     if waiting is not None:
-        found: Iterator[Candidate] = ((str(choice), "") for choice in waiting.choices or ())
+        found: Iterator[Candidate] = ((str(choice), "") for choice in waiting.choices or _known(waiting.dest))
     elif typed.startswith("-"):
         found = _options(parser)
     elif _commands(parser):
@@ -155,6 +155,15 @@ def _arguments(parser: argparse.ArgumentParser, command: str, given: Sequence[st
         expected = [action for action in parser._actions if not action.option_strings]
         if len(given) < len(expected):
             yield from ((str(choice), "") for choice in expected[len(given)].choices or ())
+
+
+def _known(option: str) -> Sequence[str]:
+    """The values of an option that come from the catalogue, which the parser does not load."""
+    if option not in ("area", "risk"):
+        return ()
+    from cipp_mcp.registry import AREAS, RISKS
+
+    return AREAS if option == "area" else RISKS
 
 
 def _endpoints() -> Iterator[Candidate]:

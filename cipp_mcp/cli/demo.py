@@ -85,9 +85,14 @@ def _say(title: str, text: str) -> None:
 
 
 def _print_configuration() -> None:
-    command = {"command": "cipp-mcp", "args": ["--demo"]}
+    from cipp_mcp.cli.setup import server_command
+
+    # By full path: a host does not look into the virtual environment that this may be running in.
+    program, arguments = server_command()
+    command = {"command": program, "args": [*arguments, "--demo"]}
     real = {
-        "command": "cipp-mcp",
+        "command": program,
+        "args": arguments,
         "env": {
             "CIPP_URL": "https://your-cipp.example.com",
             "CIPP_TENANT_ID": "<tenant id>",
@@ -97,5 +102,5 @@ def _print_configuration() -> None:
     }
     print("\nTo try this in your MCP host (Claude Desktop's claude_desktop_config.json), with the embedded CIPP:")
     print(json.dumps({"mcpServers": {"cipp": command}}, indent=2))
-    print("\nWith your own CIPP:")
+    print("\nWith your own CIPP (cipp-mcp setup asks for these values, tests them and writes the file):")
     print(json.dumps({"mcpServers": {"cipp": real}}, indent=2))

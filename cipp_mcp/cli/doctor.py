@@ -13,10 +13,11 @@ from dataclasses import asdict
 import anyio
 
 from cipp_mcp import __version__
+from cipp_mcp.cli.terminal import painted, width
 from cipp_mcp.doctor import Finding, examine
 
 _WORDS = {"pass": "ok", "warn": "warn", "fail": "FAIL", "skip": "skip"}
-_COLOURS = {"pass": "32", "warn": "33", "fail": "31;1", "skip": "2"}
+_STYLES = {"pass": "good", "warn": "warning", "fail": "bad", "skip": "quiet"}
 _INDENT = 33
 
 
@@ -62,15 +63,12 @@ def as_document(findings: Sequence[Finding]) -> str:
 
 def print_finding(finding: Finding) -> None:
     """Prints one finding with its remedy beneath."""
-    word = f"{_WORDS[finding.state]:5}"
-    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
-        word = f"\033[{_COLOURS[finding.state]}m{word}\033[0m"
+    word = painted(f"{_WORDS[finding.state]:5}", _STYLES[finding.state])
     lines = _wrapped(finding.seen)
     text = f"{word} {finding.title:{_INDENT - 7}} {lines[0]}"
     for line in [*lines[1:], *(_wrapped(f"-> {finding.remedy}") if finding.remedy else ())]:
         text += f"\n{' ' * _INDENT}{line}"
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    print(text, flush=True)
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -83,5 +81,4 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    width = os.get_terminal_size().columns if sys.stdout.isatty() else 130
-    return textwrap.wrap(text, max(40, width - _INDENT - 1), break_long_words=False) or [""]
+    return textwrap.wrap(text, max(40, width(sys.stdout, 130) - _INDENT - 1), break_long_words=False) or [""]

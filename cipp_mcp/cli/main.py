@@ -13,18 +13,26 @@ from cipp_mcp.cli.catalogue import add_catalogue
 from cipp_mcp.cli.completion import add_completion
 from cipp_mcp.cli.connecting import add_doctor, add_setup
 from cipp_mcp.cli.serving import add_revoke, add_serve, add_token
+from cipp_mcp.cli.terminal import discard_stdout, prepare_streams
 from cipp_mcp.errors import CippError
 from cipp_mcp.settings import Settings, settings_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one command and exits: 0 done, 1 the call failed or was refused, 2 wrong usage or configuration."""
+    """Runs one command and exits: 0 done, 1 the call failed or was refused, 2 wrong usage or configuration, 3 in part."""
+    prepare_streams()
     arguments = _parser().parse_args(argv)
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        raise SystemExit(arguments.run(arguments))
+        code = arguments.run(arguments)
+        sys.stdout.flush()
+        raise SystemExit(code)
+    except BrokenPipeError:
+        # Whoever reads has enough (cipp-mcp tools identity | head).
+        discard_stdout()
+        raise SystemExit(1) from None
     except CippError as error:
         print(f"cipp-mcp: {error.message}", file=sys.stderr)
         if error.hint:
@@ -55,13 +63,24 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     tools = commands.add_parser("tools", help="find endpoints by what they do")
     tools.add_argument("words", nargs="*", help="a task in plain words, an area, or an endpoint name")
+    tools.add_argument("--area", metavar="AREA", help="only endpoints of this area")
+    tools.add_argument("--risk", metavar="RISK", help="only endpoints of this risk: read, secret, write and so on")
     tools.set_defaults(run=_tools)
-    call = commands.add_parser("call", help="call one endpoint: cipp-mcp call ListUsers tenantFilter=contoso.com")
+    call = commands.add_parser(
+        "call",
+        help="call one endpoint: cipp-mcp call ListUsers tenantFilter=contoso.com",
+        description="Calls one endpoint and prints its answer: a table on a terminal, JSON otherwise. Of a list the "
+        "endpoint's usual columns are printed unless --fields says otherwise. In CSV objects and arrays are JSON text, "
+        "and text that a spreadsheet would run as a formula gets an apostrophe in front. "
+        "Exit code: 0 it worked, 1 it failed or was refused, 2 wrong usage, 3 it was done in part or nobody knows.",
+    )
     call.add_argument("name", help="endpoint name")
     call.add_argument("pairs", nargs="*", metavar="key=value", help="arguments; JSON values are understood")
     call.add_argument("--fields", help="columns to show, separated by commas; * for all")
-    call.add_argument("--limit", type=int, help="most rows to show")
-    call.add_argument("--json", action="store_true", help="JSON even on a terminal")
+    call.add_argument("--limit", type=_count, metavar="N", help="most rows to print; without it JSON and CSV hold all")
+    forms = call.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_const", const="json", dest="form", help="JSON even on a terminal")
+    forms.add_argument("--csv", action="store_const", const="csv", dest="form", help="CSV with a header row (RFC 4180)")
     call.add_argument("--demo", action="store_true", default=argparse.SUPPRESS, help="use the embedded CIPP")
     call.set_defaults(run=_call)
     add_catalogue(commands)
@@ -72,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     add_revoke(commands)
     add_completion(commands, parser)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows")
+    return int(text)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -98,7 +123,7 @@ def _demo(_: argparse.Namespace) -> int:
 def _tools(arguments: argparse.Namespace) -> int:
     from cipp_mcp.cli.tools import show_tools
 
-    return show_tools(" ".join(arguments.words))
+    return show_tools(" ".join(arguments.words), area=arguments.area, risk=arguments.risk)
 
 
 def _call(arguments: argparse.Namespace) -> int:
@@ -109,6 +134,6 @@ def _call(arguments: argparse.Namespace) -> int:
         arguments.pairs,
         fields=arguments.fields,
         limit=arguments.limit,
-        as_json=arguments.json,
+        form=arguments.form,
         demo=arguments.demo,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
@@ -36,6 +37,8 @@ class McpHost:
         self._params = params
         self._caller = caller
         self._confirmations = confirmations
+        self._began = time.monotonic()
+        self._told = 0.0
 
     @property
     def can_ask(self) -> bool:
@@ -49,8 +52,15 @@ class McpHost:
     def _is_modern(self) -> bool:
         return str(self._ctx.protocol_version) >= _MODERN
 
-    async def report(self, done: float, total: float | None, message: str) -> None:
-        await self._ctx.session.report_progress(done, total, message)
+    async def report(self, done: float | None, total: float | None, message: str) -> None:
+        """Passes on the progress. MCP wants it to grow from report to report, so where no count does, time does."""
+        if done is not None and total and done > self._told:
+            self._told = done
+        else:
+            elapsed = time.monotonic() - self._began
+            self._told = self._told + 0.001 if total else max(self._told + 0.001, elapsed)
+            total = None
+        await self._ctx.session.report_progress(self._told, total, message)
 
     async def ask(
         self, question: Callable[[], Awaitable[Question]], digest: str

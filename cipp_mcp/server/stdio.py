@@ -31,12 +31,17 @@ def serve_stdio(settings: Settings) -> None:
     stdout carries the protocol and nothing else. Raises SystemExit with 128 + its number after a signal, and with 1
     when the host no longer reads.
     """
+    gone: BaseException | None = None
+    stopped = Stopped()
     try:
         with observing(settings):
             stopped = anyio.run(_serve, settings)
-    except* OSError as gone:  # a pipe whose other end is closed, under each system's own error
-        _log.warning("the host is gone: %s", gone.exceptions[0])
-        raise SystemExit(1) from None
+    except* OSError as lost:  # a pipe whose other end is closed, under each system's own error
+        # What is raised here would come out as a group of exceptions in some releases of Python 3.11, with a traceback.
+        gone = lost.exceptions[0]
+    if gone is not None:
+        _log.warning("the host is gone: %s", gone)
+        raise SystemExit(1)
     if stopped.signal is not None:
         raise SystemExit(128 + stopped.signal)
 
