@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [pairs] [transport]``: this server beside a bare one, in interleaved pairs.
+"""``python -m tests.benchmarks [pairs] [stdio|http]``: this server beside a bare one, in interleaved pairs.
 
 The bare server is a lowlevel `mcp` server that makes the same httpx call and returns the body. Medians of times;
 processor time is per call, since wall time on a shared machine says little. The limits are the project's own.
@@ -11,18 +11,20 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.benchmarks.http_peer import HttpPeer
 from tests.benchmarks.peer import StdioPeer
 
 _CALLS = 40
 _TOGETHER = 64
 _WARM_UP = 3
 
-PEERS: dict[str, Callable[[list[str], dict[str, str]], StdioPeer]] = {"stdio": StdioPeer}
+Peer = StdioPeer | HttpPeer
+PEERS: dict[str, type[StdioPeer] | type[HttpPeer]] = {"stdio": StdioPeer, "http": HttpPeer}
 """How a server is started and talked to, by transport."""
 
 
@@ -68,51 +70,51 @@ def world() -> Iterator[dict[str, Any]]:
         process.stdout.close()
 
 
-def starts(peer: Callable[..., StdioPeer], place: dict[str, Any], pairs: int) -> list[Line]:
+def starts(peer: type[StdioPeer] | type[HttpPeer], place: dict[str, Any], pairs: int) -> Iterator[Line]:
     """Start to the answer of initialize, and the memory that an idle server holds."""
     start = Line("start to initialize", "ms", 1.25)
     memory = Line("peak memory, idle", "MB", 1.35)
     for number in range(pairs + 1):
-        for into, megabytes, command, environment in (
-            (start.bare, memory.bare, ["-m", "tests.benchmarks.bare"], {}),
-            (start.ours, memory.ours, ["-m", "cipp_mcp"], place["environment"]),
+        for into, megabytes, module, environment in (
+            (start.bare, memory.bare, "tests.benchmarks.bare", {}),
+            (start.ours, memory.ours, "cipp_mcp", place["environment"]),
         ):
-            process = peer(command, environment)
+            process = peer(module, environment)
             if number:  # the first pair compiles bytecode and fills the system's caches
                 into.append(process.started * 1000)
                 megabytes.append(process.peak_megabytes)
             process.close()
-    return [start, memory]
+    yield from (start, memory)
 
 
-def calls(peer: Callable[..., StdioPeer], place: dict[str, Any], pairs: int) -> list[Line]:
+def calls(peer: type[StdioPeer] | type[HttpPeer], place: dict[str, Any], pairs: int) -> Iterator[Line]:
     """What a running server takes for each kind of request."""
     bare_environment = {
         "BARE_URL": place["environment"]["CIPP_URL"],
         "BARE_TOKEN": place["token"],
         "SSL_CERT_FILE": place["environment"]["SSL_CERT_FILE"],
     }
-    bare = peer(["-m", "tests.benchmarks.bare"], bare_environment)
-    ours = peer(["-m", "cipp_mcp"], place["environment"])
-    lines = []
+    bare = peer("tests.benchmarks.bare", bare_environment)
+    ours = peer("cipp_mcp", place["environment"])
     tenant = place["tenant"]
     lists: tuple[str, dict[str, Any]] = ("tools/list", {})
-    lines += _compare("tools/list", ours, [lists], bare, [lists], pairs)
+    yield from _compare("tools/list", ours, [lists], bare, [lists], pairs)
     search = ("tools/call", {"name": "cipp_search", "arguments": {"query": "which users have no MFA", "limit": 5}})
-    lines += _compare("search", ours, [search], None, [], pairs)
+    yield from _compare("search", ours, [search], None, [], pairs)
     for endpoint, rows, limit, cpu in (("ListGroups", "3 rows", 1.25, 1.0), ("ListUsers", "2,000 rows", None, None)):
         arguments = {"name": endpoint, "arguments": {"tenantFilter": tenant}, "fresh": True}
         read = ("tools/call", {"name": "cipp_read", "arguments": arguments})
         path = f"/api/{endpoint}?tenantFilter={tenant}"
         get = ("tools/call", {"name": "get", "arguments": {"path": path}})
-        lines += _compare(f"one read, {rows}", ours, [read], bare, [get], pairs, limit, cpu)
+        yield from _compare(f"one read, {rows}", ours, [read], bare, [get], pairs, limit, cpu)
         if rows == "3 rows":
             several = [_read_of(tenant, number) for number in range(_TOGETHER)]
-            lines += _compare(f"{_TOGETHER} reads at once", ours, several, bare, [get] * _TOGETHER, max(3, pairs // 4))
-    lines.append(Line("peak memory, after all", "MB", None, [ours.peak_megabytes], [bare.peak_megabytes]))
+            yield from _compare(
+                f"{_TOGETHER} reads at once", ours, several, bare, [get] * _TOGETHER, max(3, pairs // 4)
+            )
+    yield Line("peak memory, after all", "MB", None, [ours.peak_megabytes], [bare.peak_megabytes])
     ours.close()
     bare.close()
-    return lines
 
 
 def _read_of(tenant: str, number: int) -> tuple[str, dict[str, Any]]:
@@ -123,9 +125,9 @@ def _read_of(tenant: str, number: int) -> tuple[str, dict[str, Any]]:
 
 def _compare(
     name: str,
-    ours: StdioPeer,
+    ours: Peer,
     our_requests: list[tuple[str, dict[str, Any]]],
-    bare: StdioPeer | None,
+    bare: Peer | None,
     bare_requests: list[tuple[str, dict[str, Any]]],
     pairs: int,
     limit: float | None = None,
@@ -167,8 +169,9 @@ def main() -> None:
     with world() as place:
         print(f"{transport}, {pairs} interleaved pairs, medians")
         print(f"{'':32}{'cipp-mcp':>10}{'bare':>10} {'':4}{'beside bare':>14}  limit")
-        for line in starts(PEERS[transport], place, pairs) + calls(PEERS[transport], place, pairs):
-            print(line.text())
+        for measure in (starts, calls):
+            for line in measure(PEERS[transport], place, pairs):
+                print(line.text(), flush=True)
 
 
 if __name__ == "__main__":

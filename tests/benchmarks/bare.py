@@ -1,4 +1,7 @@
-"""The baseline of every benchmark: a lowlevel MCP server without tools, or with one that relays an HTTP body."""
+"""The baseline of every benchmark: a lowlevel MCP server without tools, or with one that relays an HTTP body.
+
+It speaks over stdio, or over Streamable HTTP where BARE_PORT says at which port.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,13 @@ def build(tools: bool) -> Server[Any]:
 
 async def main() -> None:
     server = build(bool(os.environ.get("BARE_URL")))
+    if os.environ.get("BARE_PORT"):
+        import uvicorn
+
+        app, port = server.streamable_http_app(), int(os.environ["BARE_PORT"])
+        config = uvicorn.Config(app, port=port, http="h11", ws="none", log_config=None, timeout_keep_alive=75)
+        await uvicorn.Server(config).serve()
+        return
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 

@@ -1,4 +1,4 @@
-"""A host that speaks MCP with as little work of its own as possible, and looks at the process it talks to."""
+"""A host that speaks MCP with as little work of its own as possible."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ import sys
 import time
 from typing import Any
 
+from tests.benchmarks.process import Process
+
 _HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
 
 
-class StdioPeer:
+class StdioPeer(Process):
     """A server process on the other end of two pipes. `started` is the seconds from its start to its first answer."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, module: str, environment: dict[str, str]) -> None:
         base = {name: value for name, value in os.environ.items() if not name.upper().startswith("CIPP_")}
         began = time.perf_counter()
-        self._process = subprocess.Popen(
-            [sys.executable, *command],
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module],
             env=base | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
         )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._in = self._process.stdin
-        self._out = os.fdopen(os.dup(self._process.stdout.fileno()), "rb", buffering=1 << 20)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._in = self.process.stdin
+        self._out = os.fdopen(os.dup(self.process.stdout.fileno()), "rb", buffering=1 << 20)
         self._number = 0
         self.request("initialize", _HELLO)
         self.started = time.perf_counter() - began
@@ -58,37 +60,9 @@ class StdioPeer:
         while data:
             data = data[self._in.write(data) or 0 :]
 
-    @property
-    def cpu_seconds(self) -> float:
-        """Processor time of the process so far, where the system says so (Linux); else 0."""
-        try:
-            with open(f"/proc/{self._process.pid}/stat", encoding="ascii") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    @property
-    def peak_megabytes(self) -> float:
-        """The most memory that the process has held, where the system says so (Linux); else 0."""
-        return self._status("VmHWM")
-
-    @property
-    def resident_megabytes(self) -> float:
-        """The memory that the process holds now, where the system says so (Linux); else 0."""
-        return self._status("VmRSS")
-
-    def _status(self, name: str) -> float:
-        try:
-            with open(f"/proc/{self._process.pid}/status", encoding="ascii") as file:
-                line = next(line for line in file if line.startswith(name))
-        except OSError:
-            return 0.0
-        return int(line.split()[1]) / 1000
-
     def close(self) -> None:
         self._in.close()
         self._out.close()
-        self._process.wait(timeout=10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self.process.wait(timeout=10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()

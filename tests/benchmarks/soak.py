@@ -35,7 +35,7 @@ def main() -> int:
             "CIPP_MAX_WAITING": str(_AT_ONCE),
             "CIPP_WAIT_SECONDS": "600",
         }
-        peer = StdioPeer(["-m", "cipp_mcp"], demo.environment() | settings)
+        peer = StdioPeer("cipp_mcp", demo.environment() | settings)
         memory = []
         for number in range(rounds):
             began = time.monotonic()

@@ -19,20 +19,28 @@ def rows(demo: DemoCipp, count: int) -> list[dict[str, Any]]:
     ]
 
 
+def access_token(demo: DemoCipp) -> str:
+    """A token that the embedded CIPP accepts, for a server that asks for none by itself."""
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": demo.client_id,
+        "client_secret": demo.client_secret,
+        "scope": f"api://{demo.client_id}/.default",
+    }
+    token: str = demo.identity.token(demo.tenant_id, form)[1]["access_token"]
+    return token
+
+
 def main() -> None:
     with DemoCipp() as demo:
         demo.answer("ListUsers", body=rows(demo, LARGE))
         demo.answer("ListGroups", body=rows(demo, SMALL))
-        token = demo.identity.token(
-            demo.tenant_id,
-            {
-                "grant_type": "client_credentials",
-                "client_id": demo.client_id,
-                "client_secret": demo.client_secret,
-                "scope": f"api://{demo.client_id}/.default",
-            },
-        )[1]["access_token"]
-        print(json.dumps({"environment": demo.environment(), "token": token, "tenant": demo.state.tenants[0].domain}))
+        place = {
+            "environment": demo.environment(),
+            "token": access_token(demo),
+            "tenant": demo.state.tenants[0].domain,
+        }
+        print(json.dumps(place))
         sys.stdout.flush()
         sys.stdin.read()
 
