@@ -62,6 +62,7 @@ def test_a_list_comes_as_rows_whatever_its_shape(body: Any, rows: list[Any]) -> 
     "body",
     [
         [{"displayName": "Failed to retrieve tenants: no access"}],
+        {"Results": [{"resultText": "Unable to retrieve file contents: 404", "state": "error"}]},
         {"Results": [{"Error": "Mailbox not found"}]},
         {"Results": "Failed to get users"},
         "Error: something",
@@ -96,6 +97,11 @@ def test_a_placeholder_or_a_queue_notice_is_pending(body: Any) -> None:
         ({"Results": {"resultText": "careful", "state": "warning"}}, "partial"),
         ({"Results": "all went well", "severity": "failed"}, "failed"),
         ({"error": {"message": "denied"}}, "failed"),
+        ({"Message": "Removed Global Administrator from r1"}, "ok"),
+        ({"Message": "Relationship status is currently created, it is not possible to remove the role"}, "failed"),
+        ({"Message": "Unexpected error patching GDAP relationship: x"}, "failed"),
+        ({"Results": {"message": "Addresses refreshed", "severity": "success"}}, "ok"),
+        ({"Results": {"message": "Addresses refreshed in part", "severity": "warning"}}, "partial"),
         ({"Results": []}, "unknown"),
         ({}, "unknown"),
         (b"", "unknown"),
@@ -116,6 +122,14 @@ def test_an_error_status_is_a_failure_unless_the_change_may_have_happened(status
     outcome = answered(CHANGE, {"Results": "The user could not be found"}, status)
     assert outcome.state == state
     assert status == 503 or "The user could not be found" in outcome.messages[0]
+
+
+@pytest.mark.parametrize("names", [[], ["Error mail"], ["a", "b"]])
+async def test_a_read_of_an_endpoint_that_can_also_change_is_read_as_a_read(demo: DemoCipp, names: list[str]) -> None:
+    demo.answer("ExecManageRetentionTags", body=[{"Name": name} for name in names])
+    async with in_memory(settings_for(demo)) as client:
+        reply = await read(client, "ExecManageRetentionTags", tenantFilter=demo.state.tenants[0].domain)
+    assert (reply["outcome"], reply.get("rows", [])) == ("ok", [[name] for name in names]), reply
 
 
 async def test_what_stands_beside_the_rows_is_told_unless_rows_are_held_back(demo: DemoCipp) -> None:

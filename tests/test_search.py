@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from cipp_mcp.registry import Registry
+from cipp_mcp.registry.files import read_all
 from cipp_mcp.registry.meaning import Meaning
 from cipp_mcp.registry.search import Search
+from cipp_mcp.registry.spelling import corrected
 from cipp_mcp.results.budget import compact, tokens
 from cipp_mcp.server.catalogue import describe_answer, search_answer
-from tests.build_vectors import digest, documents
+from tests.build_vectors import digest
 
 INTENTS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "intents.json").read_text(encoding="utf-8"))
 
@@ -34,8 +36,9 @@ def quality(search: Search, half: str, kind: str | None = None) -> dict[str, flo
     return found | {"MRR": sum(1 / rank for rank in ranks if rank < 1000) / len(ranks)}
 
 
+# The floor for jargon is two intents below 0.90: other random numbers or a little prose move single ranks when trained.
 @pytest.mark.parametrize(
-    ("kind", "measure", "floor"), [("plain", "recall@5", 0.95), ("jargon", "recall@5", 0.80), (None, "recall@1", 0.65)]
+    ("kind", "measure", "floor"), [("plain", "recall@5", 0.95), ("jargon", "recall@5", 0.88), (None, "recall@1", 0.75)]
 )  # fmt: skip
 def test_the_untouched_intents_are_found(search: Search, kind: str | None, measure: str, floor: float) -> None:
     assert quality(search, "held", kind)[measure] >= floor
@@ -53,9 +56,7 @@ def test_no_intent_of_the_test_is_a_training_sentence() -> None:
 
 
 def test_the_vectors_are_those_of_this_catalogue() -> None:
-    current = digest(documents(Registry.load()))
-    for name in ("vectors.bin", "wording.bin"):
-        assert Meaning.load(name).digest == current, "run: python -m tests.build_vectors"
+    assert Meaning.load().digest == digest(Registry.load()), "run: python -m tests.build_vectors"
 
 
 @pytest.mark.parametrize("query", ["ListMFAUsers", "listmfausers", "/api/ListMFAUsers", "Invoke-ListMFAUsers"])
@@ -103,3 +104,59 @@ def test_an_area_or_risk_narrows_the_hits(search: Search) -> None:
     hits = search.find("delete", area="exchange", risk="destructive")
     assert hits
     assert {(hit.endpoint.area, hit.endpoint.risk) for hit in hits} == {("exchange", "destructive")}
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("ofboard a leaver", "ExecOffboardUser"),
+        ("mailbox forwading to outside", "ListMailboxForwarding"),
+        ("conditonal access polices", "ListConditionalAccessPolicies"),
+        ("autopliot devices", "ListAPDevices"),
+        ("quarentine", "ListMailQuarantine"),
+    ],
+)
+def test_a_slip_of_the_pen_is_forgiven(search: Search, query: str, name: str) -> None:
+    assert name in [hit.endpoint.name for hit in search.find(query, limit=3)]
+
+
+def test_names_and_words_that_are_right_are_left_alone() -> None:
+    often = {"forward": 9, "hansen": 9}
+    assert corrected("where does Jansen forward", often.__contains__, lambda word: often.get(word, 0)).endswith(
+        "Jansen forward"
+    )
+    assert corrected("forwrad it", often.__contains__, lambda word: often.get(word, 0)) == "forward it"
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("TAP", "ExecCreateTAP"),
+        ("LAPS", "ExecGetLocalAdminPassword"),
+        ("CA policies", "ListConditionalAccessPolicies"),
+        ("GDAP", "ListGDAPRelationships"),
+        ("OOF", "ExecSetOoO"),
+        ("BEC", "ExecBECCheck"),
+        ("SKU", "ListLicenses"),
+        ("MDM", "ListDevices"),
+        ("SSPR", "ExecResetPass"),
+    ],
+)
+def test_abbreviations_of_the_trade_are_understood(search: Search, query: str, name: str) -> None:
+    assert name in [hit.endpoint.name for hit in search.find(query, limit=3)]
+
+
+def test_what_only_a_deployment_has_is_found_by_its_words() -> None:
+    areas = read_all()
+    model = next(entry for entry in areas["tools"] if entry["name"] == "ListCommunityRepos")
+    areas["tools"].append(
+        {
+            **model,
+            "name": "ListZeppelinHangars",
+            "title": "Zeppelin hangars",
+            "summary": "List the hangars of all zeppelins",
+            "keywords": ["airship mooring"],
+        }
+    )
+    names = [hit.endpoint.name for hit in Search(Registry(areas)).find("list the zeppelin hangars in use")]
+    assert names[0] == "ListZeppelinHangars"

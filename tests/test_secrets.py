@@ -57,6 +57,31 @@ async def test_what_is_shown_beside_a_credential_is_cleaned_like_any_other_text(
 
 
 @pytest.mark.parametrize(
+    ("name", "arguments", "body"),
+    [
+        ("ListAppleEnrollmentProfiles", {}, {"Results": {"Profiles": [{"adminAccountPassword": "hunter2hunter2"}]}}),
+        (
+            "ListGraphRequest",
+            {"Endpoint": "users"},
+            {"Results": [{"id": "1", "key": "hunter2hunter2"}], "Metadata": {}},
+        ),
+        ("ListDBCache", {"type": "IntunePolicies"}, {"Results": [{"omaSettings": [{"value": "hunter2hunter2"}]}]}),
+    ],
+)
+async def test_credentials_in_an_envelope_are_withheld_from_reads(
+    demo: DemoCipp, name: str, arguments: dict[str, str], body: Any
+) -> None:
+    demo.answer(name, body=body)
+    arguments = {"tenantFilter": demo.state.tenants[0].domain, **arguments}
+    async with in_memory(settings_for(demo)) as client:
+        reply = await call(client, "cipp_read", name=name, arguments=arguments)
+        kept = await call(client, "cipp_query", sql=f"SELECT * FROM {reply['result']}") if "result" in reply else None
+    assert reply["outcome"] == "ok"
+    assert "hunter2hunter2" not in json.dumps([reply, kept])
+    assert WITHHELD in json.dumps([reply, kept])
+
+
+@pytest.mark.parametrize(
     ("value", "secret"),
     [
         ({"Results": [{"copyField": "S3cret!x", "resultText": "Password is S3cret!x"}]}, "S3cret!x"),

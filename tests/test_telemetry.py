@@ -318,7 +318,7 @@ async def test_an_unexpected_failure_is_logged_by_its_place_without_its_message(
     def fails(*_: Any) -> Any:
         raise RuntimeError(f"broken for {demo.state.tenants[0].domain}")
 
-    monkeypatch.setattr("cipp_mcp.calls.dispatcher.Dispatcher._shaped", fails)
+    monkeypatch.setattr("cipp_mcp.calls.shaping.Shaper.answer", fails)
     handler, log = _json_lines()
     with handler:
         async with in_memory(settings_for(demo)) as client:

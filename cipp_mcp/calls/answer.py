@@ -18,7 +18,7 @@ from cipp_mcp.results.budget import compact
 # The UI's own test for failure texts (CippApiResults.jsx) and what its catch blocks write besides.
 _FAILURE = re.compile(
     r"\b(error|failed|failure|fail|exception|not found|invalid_grant|invalid|unable|could not|cannot|can't|denied|"
-    r"missing|not allowed|not permitted|unauthori[sz]ed|forbidden)\b",
+    r"missing|not allowed|not permitted|not possible|unauthori[sz]ed|forbidden)\b",
     re.IGNORECASE,
 )
 _NO_FAILURE = re.compile(r"\b(no|0|without|any)\s+(errors?|failures?|failed)\b", re.IGNORECASE)
@@ -28,14 +28,19 @@ _LONGEST_BESIDE = 400
 _TENANT_FAILURE = "Failed to retrieve tenants"
 
 
-def read_answer(endpoint: Endpoint, answer: Answer) -> Outcome:
-    """The outcome that `answer` means for `endpoint`; never raises for anything CIPP could send."""
+def read_answer(endpoint: Endpoint, answer: Answer, *, reads: bool | None = None) -> Outcome:
+    """The outcome that `answer` means for `endpoint`; never raises for anything CIPP could send.
+
+    `reads` says whether the call only read, where its arguments decide that and not the endpoint.
+    """
+    if reads is None:
+        reads = endpoint.risk in ("read", "secret")
     media = answer.content_type.split(";")[0].strip().lower()
     if 300 <= answer.status < 400:
         return redirected(endpoint, answer)
     if answer.status < 400 and media.startswith(_BINARY):
         return Outcome("ok", binary=(media, answer.content), status=answer.status)
-    if endpoint.risk not in ("read", "secret") and _says_nothing(answer, media):
+    if not reads and _says_nothing(answer, media):
         return Outcome(
             "unknown",
             [f"The answer is not CIPP's own (HTTP {answer.status}), so whether the change was made is not known."],
@@ -47,10 +52,10 @@ def read_answer(endpoint: Endpoint, answer: Answer) -> Outcome:
     try:
         value = parse_json(answer.content)
     except ValueError as error:
-        return _not_json(endpoint, answer, media, error)
+        return _not_json(endpoint, answer, media, error, reads=reads)
     if answer.status >= 400:
         return explain_status(answer.status, message_text(value))
-    if endpoint.risk in ("read", "secret"):
+    if reads:
         return _reading(endpoint, value, answer.status)
     return _change(value, answer.status)
 
@@ -89,18 +94,14 @@ def _says_nothing(answer: Answer, media: str) -> bool:
     return answer.status < 300 and _is_html(media, answer.content)
 
 
-def _not_json(endpoint: Endpoint, answer: Answer, media: str, error: ValueError) -> Outcome:
+def _not_json(endpoint: Endpoint, answer: Answer, media: str, error: ValueError, *, reads: bool) -> Outcome:
     text = answer.content.decode("utf-8", errors="replace").strip()
     looks_like_json = text[:1] in ("{", "[", '"')
     if answer.status >= 400:
         return explain_status(answer.status, text[:500])
     if not looks_like_json and (media.startswith("text/") or len(text) < 2000):
-        return (
-            Outcome("ok", data=text, status=answer.status)
-            if endpoint.risk in ("read", "secret")
-            else _change(text, 200)
-        )
-    state: State = "failed" if endpoint.risk in ("read", "secret") else "unknown"
+        return Outcome("ok", data=text, status=answer.status) if reads else _change(text, 200)
+    state: State = "failed" if reads else "unknown"
     return Outcome(
         state,
         [f"CIPP's answer to {endpoint.name} is not complete JSON ({str(error)[:80]})."],
@@ -170,6 +171,9 @@ def _read_rows(outcome: Outcome, rows: list[Any]) -> None:
     elif len(row) <= 2 and isinstance(error, str) and error:
         outcome.state, outcome.rows = "failed", None
         outcome.messages.append(f"CIPP reports: {error[:600]}")
+    elif str(_folded(row, "state") or "").lower() in ("error", "failed") and _text(_folded(row, "resulttext")):
+        outcome.state, outcome.rows = "failed", None
+        outcome.messages.append(f"CIPP reports: {str(_folded(row, 'resulttext'))[:600]}")
     elif str(row.get("displayName", "")).startswith(_TENANT_FAILURE):
         outcome.state, outcome.rows = "failed", None
         outcome.messages.append(f"CIPP reports: {str(row['displayName'])[:600]}")
@@ -224,16 +228,15 @@ def _walk(value: Any, found: list[tuple[str, str]], depth: int) -> None:
         error = _folded(value, "error")
         if declared in ("error", "failed", "failure") or severity in ("failed", "error"):
             found.append(("failed", text or message_text(error)))
-        elif declared == "warning":
+        elif declared == "warning" or (not declared and severity == "warning"):
             found.append(("warning", text))
         elif declared in ("success", "info", "ok", "completed"):
             found.append(("ok", text))
         elif error:
             found.append(("failed", message_text(error)))
         else:
-            envelope = next(
-                (_folded(value, n) for n in ("results", "result", "resulttext", "body") if _folded(value, n)), None
-            )
+            names = ("results", "result", "resulttext", "body", "message")
+            envelope = next((_folded(value, n) for n in names if _folded(value, n)), None)
             if envelope is not None:
                 _walk(envelope, found, depth + 1)
 

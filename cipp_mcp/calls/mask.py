@@ -30,7 +30,10 @@ def mask(value: Any, paths: Sequence[str], *, change: bool) -> tuple[Any, bool]:
     for the usual names and texts besides. A credential found under a name is also removed from every text.
     """
     found: set[str] = set()
-    masked = _mask(value, [path.lower().split(".") for path in paths], change, found)
+    steps = [path.lower().split(".") for path in paths]
+    # What a read brings has been taken out of its envelope by now.
+    steps += [path[1:] for path in steps if path[0] in ("results", "result") and len(path) > 1]
+    masked = _mask(value, steps, change, found)
     if found:
         masked = _without(masked, found)
     if change:

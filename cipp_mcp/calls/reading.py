@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -71,7 +72,7 @@ class Reader:
 
         Raises CallFailed when it does not succeed.
         """
-        outcome = read_answer(endpoint, await self._client.send(request))
+        outcome = read_answer(endpoint, await self._client.send(request), reads=True)
         if outcome.state != "ok":
             raise CallFailed(
                 " ".join(outcome.messages) or "CIPP gave no answer.", hint=outcome.hint, status=outcome.status
@@ -229,8 +230,8 @@ async def _read(endpoint: Endpoint, answer: Answer) -> Outcome:
         link = _tail_link(answer.content) if "paging" in endpoint.response.habits else None
         return Outcome("ok", rows=_LARGE, next_link=link, status=answer.status)
     if len(answer.content) <= INLINE_BYTES:
-        return read_answer(endpoint, answer)
-    return await anyio.to_thread.run_sync(read_answer, endpoint, answer)
+        return read_answer(endpoint, answer, reads=True)
+    return await anyio.to_thread.run_sync(partial(read_answer, endpoint, answer, reads=True))
 
 
 _LARGE: list[Any] = [None]

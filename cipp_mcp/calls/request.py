@@ -108,6 +108,8 @@ def _natural(name: str, value: Any, parameter: Parameter, lenient: bool) -> Any:
         value = _number(name, value, whole=kind == "integer")
     elif kind == "array":
         value = _list(name, value, parameter, lenient)
+    elif kind == "object" and parameter.send == "json" and isinstance(value, str):
+        pass  # sent as text anyway, and may hold variables that CIPP fills in, which are no JSON yet
     elif kind == "object":
         value = _fields(name, _object(value, name), parameter, lenient)
     elif isinstance(value, list | dict):

@@ -81,6 +81,11 @@ def expansions(query: str) -> list[str]:
     return list(dict.fromkeys(one_spelling(word) for word in found))
 
 
+def is_phrase(word: str) -> bool:
+    """Whether the thesaurus translates something that begins with the stem `word`."""
+    return word in _thesaurus()[1]
+
+
 def _split_camel(text: str) -> list[str]:
     parts: list[str] = []
     for word in text.split():
