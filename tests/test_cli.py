@@ -32,18 +32,23 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_demo_shows_a_real_session_and_the_configuration_to_paste() -> None:
-    shown = run("demo")
-    assert shown.returncode == 0, shown.stderr
+@pytest.fixture(scope="module")
+def shown() -> str:
+    """What ``cipp-mcp demo`` prints."""
+    done = run("demo")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_demo_shows_a_real_session_and_the_configuration_to_paste(shown: str) -> None:
     for step in ("> tools/list", "> cipp_search", "> ListTenants", "> cipp_read", "> cipp_query"):
-        assert step in shown.stdout
-    assert '"outcome": "ok"' in shown.stdout
-    assert '"mcpServers"' in shown.stdout
-    assert "CIPP_CLIENT_SECRET" in shown.stdout
+        assert step in shown
+    assert '"outcome": "ok"' in shown
+    assert '"mcpServers"' in shown
+    assert "CIPP_CLIENT_SECRET" in shown
 
 
-def test_the_configuration_that_the_demo_prints_starts_the_server(tmp_path: Path) -> None:
-    shown = run("demo").stdout
+def test_the_configuration_that_the_demo_prints_starts_the_server(shown: str, tmp_path: Path) -> None:
     entry = json.JSONDecoder().raw_decode(shown[shown.index('{\n  "mcpServers"') :])[0]["mcpServers"]["cipp"]
 
     async def tools() -> list[str]:

@@ -84,7 +84,7 @@ def test_lines_of_the_catalogue_fit_the_terminal() -> None:
 
 @needs_terminal
 def test_a_bar_shows_how_many_tenants_are_done_and_goes_at_the_end(demo: DemoCipp) -> None:
-    demo.delay("ListUserCounts", 1.6)
+    demo.delay("ListUserCounts", 1.2)
     one_by_one = {"CIPP_MAX_CONCURRENCY": "1"}
     seen = on_terminal(demo.environment() | one_by_one, "call", "ListUserCounts", "tenantFilter=AllTenants")
     assert seen.code == 0
