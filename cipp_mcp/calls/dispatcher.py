@@ -23,6 +23,7 @@ from cipp_mcp.calls.queues import Client
 from cipp_mcp.calls.reading import Fetched, Reader
 from cipp_mcp.calls.reply import Reply, failure_reply, pending_reply, without_empty
 from cipp_mcp.calls.shaping import Shaper
+from cipp_mcp.calls.tenants import Tenants
 from cipp_mcp.connection.wire import Request
 from cipp_mcp.errors import CallFailed, CippError, NotSent, Refused
 from cipp_mcp.registry import Registry
@@ -162,9 +163,13 @@ class Dispatcher:
         return self._start_change(plan, call, caller, entry)
 
     async def _planned(self, call: Call, caller: Caller, host: Host) -> Plan:
-        if caller.directory.known is not None:  # nothing to wait for
-            return await self._planner.plan(call, caller)
-        return await self._in_time(lambda: self._planner.plan(call, caller), host, "waiting for CIPP: ListTenants")
+        async def tenants() -> Tenants:
+            known = caller.directory.known
+            if known is not None:
+                return known
+            return await self._in_time(caller.directory.tenants, host, "waiting for CIPP: ListTenants")
+
+        return await self._planner.plan(call, caller, tenants=tenants)
 
     async def _in_time(self, work: Callable[[], Awaitable[_T]], host: Host, what: str) -> _T:
         """What `work` returns before anything is sent, with progress told; raises NotSent when it takes too long."""

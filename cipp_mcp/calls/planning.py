@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from cipp_mcp.calls.guard import Guard, Scope, acts_on_several, check_site_hosts
 from cipp_mcp.calls.policy import Policy
 from cipp_mcp.calls.request import build_request, match_names, plain
 from cipp_mcp.calls.risk import higher, risk_of
-from cipp_mcp.calls.tenants import ALL_TENANTS, Tenant
+from cipp_mcp.calls.tenants import ALL_TENANTS, Tenant, Tenants
 from cipp_mcp.calls.undocumented import HINT, undocumented
 from cipp_mcp.connection.wire import Request
 from cipp_mcp.errors import Refused
@@ -79,8 +79,15 @@ class Planner:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def plan(self, call: Call, caller: Caller, *, check: bool = True) -> Plan:
-        """The plan of `call`.
+    async def plan(
+        self,
+        call: Call,
+        caller: Caller,
+        *,
+        check: bool = True,
+        tenants: Callable[[], Awaitable[Tenants]] | None = None,
+    ) -> Plan:
+        """The plan of `call`; `tenants` reads the tenants where they have to be known, in place of the caller's own way.
 
         Raises Refused when the endpoint is unknown, the arguments do not fit, or (with `check`) policy forbids it.
         """
@@ -94,7 +101,7 @@ class Planner:
             _check_runner(endpoint, risk, call)
             await caller.count_call()
         check_site_hosts(endpoint, given)
-        guard = await self._guard(endpoint, given, risk, caller)
+        guard = await self._guard(endpoint, given, risk, caller, tenants or caller.directory.tenants)
         scope = Scope(())
         if guard is not None:
             scope = guard.scope_of(endpoint, given)
@@ -112,7 +119,14 @@ class Planner:
         arguments, requests = self._requests(endpoint, given, risk, scope, guard)
         return Plan(endpoint, arguments, risk, scope, requests, guard, describe_call(endpoint, arguments))
 
-    async def _guard(self, endpoint: Endpoint, given: Mapping[str, Any], risk: Risk, caller: Caller) -> Guard | None:
+    async def _guard(
+        self,
+        endpoint: Endpoint,
+        given: Mapping[str, Any],
+        risk: Risk,
+        caller: Caller,
+        tenants: Callable[[], Awaitable[Tenants]],
+    ) -> Guard | None:
         """The guard, where tenants have to be known; a plain read of a plainly named tenant needs no look-up."""
         restricted = bool(caller.policy.tenants)
         if not restricted and endpoint.scope == "none":
@@ -127,7 +141,7 @@ class Planner:
             return None
         if not restricted and not texts and (_reads(risk) or not has_tenant_list(given)):
             return None
-        return Guard(caller.policy, await caller.directory.tenants())
+        return Guard(caller.policy, await tenants())
 
     def _requests(
         self, endpoint: Endpoint, given: Mapping[str, Any], risk: Risk, scope: Scope, guard: Guard | None

@@ -7,6 +7,7 @@ from typing import Any
 
 _SAMPLED_ROWS = 200
 _MAX_COLUMNS = 900
+_MOST_SHAPES = 200
 _GENERATED = 200
 """Each costs more than the one before to be added; columns beyond are expressions of the view."""
 
@@ -24,10 +25,17 @@ class Columns:
         self._seen = 0
 
     def see(self, row: dict[str, Any]) -> None:
+        """Notes the columns of `row`."""
+        if self._seen == 0:
+            self._begin_like(row)
+            return
         self._seen += 1
         sampled = self._seen <= _SAMPLED_ROWS
         if not sampled and row.keys() <= self._known:
             return
+        self._add(row, sampled=sampled)
+
+    def _add(self, row: dict[str, Any], *, sampled: bool) -> None:
         kinds = self.kinds
         for name, value in row.items():
             kind = _KINDS.get(type(value), "json")
@@ -40,6 +48,20 @@ class Columns:
                 for inner, deep in value.items():
                     if not isinstance(deep, dict | list) and '"' not in inner:
                         self._note(f"{name}.{inner}", _KINDS.get(type(deep), "json"), f'$."{name}"."{inner}"')
+
+    def _begin_like(self, row: dict[str, Any]) -> None:
+        """Takes over the columns of an earlier result whose first row had the same shape: most answers repeat."""
+        shape = _shape(row)
+        columns = _first_rows.get(shape)
+        if columns is None:
+            if len(_first_rows) >= _MOST_SHAPES:
+                _first_rows.clear()
+            columns = Columns()
+            columns._add(row, sampled=True)
+            _first_rows[shape] = columns  # only when it is whole: other threads look here too
+        self.kinds, self._known = dict(columns.kinds), set(columns._known)
+        self._folded, self._paths = dict(columns._folded), dict(columns._paths)
+        self._seen = 1
 
     def _note(self, name: str, kind: str, path: str) -> None:
         known = self.kinds.get(name)
@@ -65,6 +87,16 @@ class Columns:
                 value = f"c{position}"
             shown.append(f"{value} AS {_quoted(name)}")
         yield f'CREATE VIEW "{handle}" AS SELECT {", ".join(shown or ["NULL AS empty"])} FROM "{table}"'
+
+
+def _shape(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(
+        (name, tuple((inner, type(deep)) for inner, deep in value.items()) if type(value) is dict else type(value))
+        for name, value in row.items()
+    )
+
+
+_first_rows: dict[tuple[Any, ...], Columns] = {}
 
 
 def _literal(text: str) -> str:
