@@ -15,6 +15,7 @@ import anyio
 import pytest
 
 from cipp_mcp.demo import DemoCipp
+from cipp_mcp.state.redis_state import RedisState
 from tests.conftest import call, read
 from tests.faults.proxy import FaultProxy
 from tests.over_http import HttpServer, client_of, request, routed, serving, token_file, write
@@ -227,6 +228,30 @@ async def test_cipp_never_sees_more_calls_than_the_limits_of_all_instances_toget
     assert lane.most["all"] == 4
     assert max(lane.most[tenant] for tenant in tenants[:2]) <= 3
     assert sent(demo, "ListUserCounts") == 45
+
+
+async def test_a_lease_is_kept_up_while_its_place_is_held_and_never_after(redis: RedisServer) -> None:
+    redis.client.flushall()
+    one, other = RedisState(redis.url, KEY, deployment="d"), RedisState(redis.url, KEY, deployment="d")
+    try:
+        place = await one.take_place("a.example", 1, 1)
+        assert place
+        assert await other.take_place("b.example", 1, 1) is None
+        (key,) = redis.client.scan_iter("*:places")
+        until = redis.client.zscore(key, place)
+        with anyio.fail_after(5):
+            while redis.client.zscore(key, place) == until:
+                await one._renew()
+        one._held["given back meanwhile"] = "a.example"
+        await one._renew()
+        assert redis.client.zcard(key) == 1
+        await one.give_back(place, "a.example")
+        taken = await other.take_place("b.example", 1, 1)
+        assert taken
+        await other.give_back(taken, "b.example")
+    finally:
+        await one.close()
+        await other.close()
 
 
 async def test_a_change_at_one_instance_drops_what_another_has_cached(demo: DemoCipp, start: Start) -> None:

@@ -18,6 +18,7 @@ import secrets
 import string
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -76,6 +77,18 @@ end
 return 1
 """
 )
+# Only what is still held: a place that was given back a moment ago must not come to life again.
+_RENEW = (
+    _NOW
+    + """
+for _, key in ipairs(KEYS) do
+  if redis.call('ZSCORE', key, ARGV[1]) then
+    redis.call('ZADD', key, string.format('%.0f', now + ARGV[2]), ARGV[1])
+    redis.call('PEXPIRE', key, ARGV[2] * 2)
+  end
+end
+"""
+)
 
 
 class RedisState:
@@ -99,6 +112,7 @@ class RedisState:
         )
         self._turn = self._redis.register_script(_TURN)
         self._place = self._redis.register_script(_PLACE)
+        self._again = self._redis.register_script(_RENEW)
         self._alone = ProcessState()
         self._held: dict[str, str] = {}
         self._revoked: frozenset[str] | None = None
@@ -122,7 +136,8 @@ class RedisState:
 
     async def _renew(self) -> None:
         for place, tenant in list(self._held.items()):
-            await self._do(lambda p=place, t=tenant: self._lease(p, t, 10**9, 10**9))  # type: ignore[misc]
+            renewal = partial(self._again, keys=self._places(tenant), args=[place, int(_LEASE * 1000)])
+            await self._do(renewal)
 
     async def use_once(self, name: str, seconds: float) -> bool:
         key, life = self._name("used", name), max(1, round(seconds * 1000))
@@ -140,7 +155,8 @@ class RedisState:
         place = secrets.token_hex(8)
         self._held[place] = tenant  # before it is asked for, so that it is given back whatever happens
         try:
-            taken = await self._do(lambda: self._lease(place, tenant, most, most_per_tenant))
+            arguments: list[str | int] = [place, most, most_per_tenant, int(_LEASE * 1000)]
+            taken = await self._do(lambda: self._place(keys=self._places(tenant), args=arguments))
         except StateLost:
             taken = 1
         except BaseException:
@@ -150,9 +166,6 @@ class RedisState:
             return place
         del self._held[place]
         return None
-
-    def _lease(self, place: str, tenant: str, most: int, most_per_tenant: int) -> Awaitable[Any]:
-        return self._place(keys=self._places(tenant), args=[place, most, most_per_tenant, int(_LEASE * 1000)])
 
     def _places(self, tenant: str) -> list[str]:
         return [self._name("places")] + ([self._name("places", tenant.lower())] if tenant else [])
