@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from cipp_mcp.setting_values import address, is_loopback
+
 ENDPOINT = "/mcp"
 """Where MCP is served; a reverse proxy may show it under another path (`CIPP_HTTP_PUBLIC_URL`)."""
 
@@ -60,9 +62,8 @@ def listen(text: str) -> Listen:
 
 def public_url(text: str) -> str:
     """The address under which clients know this server, without a trailing slash."""
-    parts = _address(text)
-    loopback = parts.hostname == "localhost" or _is_loopback_address(parts.hostname)
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+    parts = address(text, f"{text!r} is not an address")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must be an https address such as https://mcp.example.com/mcp")
     if not parts.path.rstrip("/"):
         raise ValueError(f"must name the path too, such as {text.rstrip('/')}{ENDPOINT}")
@@ -84,7 +85,7 @@ def origins(text: str) -> tuple[str, ...]:
     """Values of the Origin header (RFC 6454): scheme and host, with a port that is not the scheme's own."""
     found = _words(text.lower())
     for origin in found:
-        parts = _address(origin)
+        parts = address(origin, f"{origin!r} is not an address")
         if parts.scheme not in ("http", "https") or parts.path or origin.endswith("/"):
             raise ValueError(f"{origin!r} is no origin; name origins like https://chat.example.com, without a path")
     return found
@@ -192,21 +193,3 @@ def _words(text: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("name at least one, or unset it")
     return found
-
-
-def _address(text: str) -> Any:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(f"{text!r} is not an address") from None
-    if not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{text!r} is not an address")
-    return parts
-
-
-def _is_loopback_address(host: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False

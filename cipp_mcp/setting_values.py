@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 DOMAIN = re.compile(r"^(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$")
@@ -40,7 +40,8 @@ def number(low: float, high: float, *, whole: bool) -> Callable[[str], Any]:
     return parse
 
 
-def _is_loopback(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
+    """Whether `host`, a name or an address, is this machine and no other."""
     if host == "localhost":
         return True
     try:
@@ -62,15 +63,21 @@ def authority(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
-def _https(text: str, like: str, *, loopback_http: bool) -> Any:
+def address(text: str, otherwise: str) -> SplitResult:
+    """The parts of a plain address, without query, fragment and user; raises ValueError that says `otherwise`."""
     try:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        raise ValueError(f"not an address; expected one {like}") from None
+        raise ValueError(otherwise) from None
     if not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"not an address; expected one {like}")
-    if parts.scheme == "http" and not (loopback_http and _is_loopback(parts.hostname)):
+        raise ValueError(otherwise)
+    return parts
+
+
+def _https(text: str, like: str, *, loopback_http: bool) -> Any:
+    parts = address(text, f"not an address; expected one {like}")
+    if parts.scheme == "http" and not (loopback_http and is_loopback(parts.hostname)):
         raise ValueError("must be https, since tokens and tenant data travel over it")
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"not an address; expected one {like}")
