@@ -14,9 +14,12 @@ from typing import Any
 import anyio
 import pytest
 
+from cipp_mcp.calls.reply import Reply
+from cipp_mcp.calls.shaping import Shaper
 from cipp_mcp.demo import DemoCipp
+from cipp_mcp.registry import Endpoint
 from cipp_mcp.state.redis_state import RedisState
-from tests.conftest import call, read
+from tests.conftest import call, in_memory, read, settings_for
 from tests.faults.proxy import FaultProxy
 from tests.over_http import HttpServer, client_of, request, routed, serving, token_file, write
 from tests.redis_server import Balancer, RedisServer, is_installed, redis_server
@@ -164,6 +167,34 @@ async def test_a_pending_call_is_resumed_at_any_instance(demo: DemoCipp, start: 
         assert refused["outcome"] == "refused"
         assert "no pending call" in refused["messages"][0]
     assert sent(demo, "ListUsers") == 1
+
+
+async def test_a_pending_call_that_fails_unexpectedly_takes_nothing_else_with_it(
+    demo: DemoCipp, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.client.flushall()
+    shared = {"CIPP_STATE_URL": redis.url, "CIPP_STATE_KEY": KEY, "CIPP_WAIT_SECONDS": "1"}
+    domain = demo.state.tenants[0].domain
+    demo.delay("ListUsers", 1.3)
+    answer = Shaper.answer
+
+    def fails(self: Shaper, endpoint: Endpoint, *arguments: Any) -> Reply:
+        if endpoint.name == "ListUsers":
+            raise RuntimeError("broken")
+        return answer(self, endpoint, *arguments)
+
+    monkeypatch.setattr(Shaper, "answer", fails)
+    async with (
+        in_memory(settings_for(demo, **shared)) as here,
+        in_memory(settings_for(demo, **shared)) as there,
+    ):
+        pending = await read(here, "ListUsers", tenantFilter=domain)
+        assert pending["outcome"] == "pending"
+        with anyio.fail_after(10):
+            while (told := await read(there, "ListUsers", {"resume": pending["resume"]}))["outcome"] == "pending":
+                pass
+        assert told["messages"] == ["cipp-mcp itself failed on this call; see its log."]
+        assert (await read(here, "ListGroups", tenantFilter=domain))["outcome"] == "ok"
 
 
 async def test_what_went_with_a_killed_instance_is_named(demo: DemoCipp, start: Start) -> None:

@@ -103,7 +103,7 @@ class Dispatcher:
                     return started
                 job = started
             if not await caller.jobs.wait(job, self._settings.wait_seconds, host.report):
-                await tell(job, caller, lambda: self._finished(job, Call(call.name)))
+                await tell(job, caller, lambda: self._told(job, call.name))
                 return pending_reply(job.description, job.handle, job.progress.text, self._settings.wait_seconds)
             reply = self._finished(job, call)
             await caller.share()
@@ -113,16 +113,26 @@ class Dispatcher:
         except Exception as error:
             if getattr(error, "passes_through", False):
                 raise
-            _log.exception("unexpected failure in %s", self.registry.resolve(call.name) or "a call")
-            return failure_reply(CallFailed("cipp-mcp itself failed on this call; see its log."), call.name)
+            return self._unexpected(call.name)
 
     def _finished(self, job: Job, call: Call) -> Reply:
-        if isinstance(job.error, CippError):
-            return failure_reply(job.error, call.name)
         if job.error is not None:
             raise job.error
         shape: Callable[[Call], Reply] = job.result
         return shape(call)
+
+    def _told(self, job: Job, name: str) -> Reply:
+        """What other instances are told of a finished call. Raises nothing: nobody waits for it here."""
+        try:
+            return self._finished(job, Call(name))
+        except CippError as error:
+            return failure_reply(error, name)
+        except Exception:
+            return self._unexpected(name)
+
+    def _unexpected(self, name: str) -> Reply:
+        _log.exception("unexpected failure in %s", self.registry.resolve(name) or "a call")
+        return failure_reply(CallFailed("cipp-mcp itself failed on this call; see its log."), name)
 
     async def _resume_elsewhere(self, call: Call, caller: Caller, host: Host) -> Reply:
         assert call.resume is not None
